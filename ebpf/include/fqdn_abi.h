@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Generated from image/src/abi.rs; `BLESS=1 cargo test -p fqdn-image` writes it anew. */
+#ifndef FQDN_ABI_H
+#define FQDN_ABI_H
+
+#define FQDN_ABI 0x51cd0be63d4a45a3ULL
+
+#define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
+#define FQDN_VERSION 1U /* Version of the image format. */
+#define FQDN_BLOCK 64U /* Bytes of a block, one cache line: the value size of an image's array map. */
+#define FQDN_NAME_MAX 255U /* Longest name on the wire, root label included (RFC 1035 section 3.1). */
+#define FQDN_NAME_ROOM 256U /* Room for a name and for the 8-byte steps that run over its end. */
+#define FQDN_LABEL_MAX 63U /* Longest label (RFC 1035 section 3.1). */
+#define FQDN_LABELS_MAX 127U /* Most labels in a name of 255 octets. */
+#define FQDN_LABEL_INLINE 19U /* Longest label kept inside an edge; a longer one lies in the label blocks. */
+#define FQDN_GLOB_LABEL 255U /* First byte of the pseudo-label that stands for "this set of globs matched"; no wire label has it. */
+#define FQDN_NEXT_RESEED 0x80000000U /* In `next`: the state's edges hash from the state's id, not from the path that led here. */
+#define FQDN_IMAGE_STAR 1U /* Image flag: some selector is the bare `*`. */
+#define FQDN_IMAGE_CHAIN 2U /* Image flag: every name on a CNAME chain is credited, not only the question. */
+#define FQDN_SELECTOR_ANY 1U /* Selector of rules without names: any name that may be asked. */
+#define FQDN_SELECTOR_STAR 2U /* Selector `*`: any name made of the letters that a pattern may hold. */
+#define FQDN_SELECTOR_NEVER 3U /* Selector of addresses that no answer may teach. */
+#define FQDN_SUBJECT_ALL 0U /* Subject that every bound workload has. */
+#define FQDN_SUBJECT_DEFAULT_DENY 1U /* Subject flag: some policy of it asks for default deny. */
+#define FQDN_PORTS_ANY 0U /* Port set of rules without ports: every protocol and port. */
+#define FQDN_SERVERS_CIDR 0x80000000U /* In `servers` of a grant: the rest is the selector of the server's address. */
+#define FQDN_RESOLVER_ENTRIES 24U /* Most resolver entries; the rest of `servers` is a bit for each. */
+#define FQDN_DNS_PORTS 8U /* Most DNS ports of an image. */
+#define FQDN_SUBJECTS_MAX 64U /* Most subjects of a workload. */
+#define FQDN_CLASS_MAX 1024U /* Most selectors of a class, and of a class and a subject's grants together. */
+#define FQDN_BINDING_ENFORCED 1U /* Binding flag: a subject of it asks for default deny. */
+#define FQDN_MODE_ENFORCE 0U /* Mode of a workload: refused packets are dropped. */
+#define FQDN_MODE_AUDIT 1U /* Mode of a workload: refused packets are counted and passed. */
+#define FQDN_LEARNED_NAMES 8U /* Names remembered for an address of a workload. */
+#define FQDN_CGROUP_DEPTH 16U /* Deepest cgroup that can be bound, counted from the cgroup2 root. */
+#define FQDN_MESSAGE_MAX 8192U /* Longest DNS message over UDP that is read; a longer answer teaches nothing. */
+#define FQDN_RECORDS_MAX 256U /* Most records of an answer that are read; more teach nothing. */
+#define FQDN_ADDRESSES_MAX 64U /* Most addresses of an answer; more teach nothing. */
+#define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
+#define FQDN_INBOUND_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
+#define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
+#define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
+#define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
+#define FQDN_INBOUND_ASKED 2U /* State of an inbound peer: we sent first, so its packets open nothing. */
+#define FQDN_SWEEP_LEARNED 1U /* Sweep item: an address learned. */
+#define FQDN_SWEEP_NAME 2U /* Sweep item: a name. */
+#define FQDN_SWEEP_SLICE 256U /* Most items a sweep visits in one run of the timer. */
+#define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
+
+#define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
+#define FQDN_COUNT_ALLOWED_REPLY 1U /* packet of a server to a peer that came in */
+#define FQDN_COUNT_ALLOWED_LOCAL 2U /* packet on loopback of a network namespace that is not the host's */
+#define FQDN_COUNT_ALLOWED_NEIGHBOUR 3U /* IPv6 neighbour discovery or multicast listener report */
+#define FQDN_COUNT_ALLOWED_UNENFORCED 4U /* workload selected by no policy that denies by default */
+#define FQDN_COUNT_ALLOWED_AUDIT 5U /* refused by the policy, passed because the workload is in audit mode */
+#define FQDN_COUNT_QUERY_ALLOWED 6U /* DNS query for a name that may be asked */
+#define FQDN_COUNT_QUERY_REFUSED 7U /* DNS query for a name that may not be asked */
+#define FQDN_COUNT_QUERY_MALFORMED 8U /* DNS query that is not one well-formed question */
+#define FQDN_COUNT_QUERY_SEGMENTED 9U /* several datagrams in one send to a DNS port */
+#define FQDN_COUNT_QUERY_TCP 10U /* TCP to a DNS port */
+#define FQDN_COUNT_QUERY_PENDING_FULL 11U /* DNS query refused because no more answers can be awaited */
+#define FQDN_COUNT_ADDRESS_REFUSED 12U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 13U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 14U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 15U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 16U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 17U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 18U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 19U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 20U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 21U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 22U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 23U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 24U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 25U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 26U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 27U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 28U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 29U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 30U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 31U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 32U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 33U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 34U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 35U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 36U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 37U /* no room for another address: not learned */
+#define FQDN_COUNT_NAMES_FULL 38U /* no room for another name, or another name has its hash: not learned */
+#define FQDN_COUNT_SWEPT_LEARNED 39U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 40U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 41U
+
+/* Block 0 of an image. */
+struct fqdn_image_head {
+	__u64 magic; /* `MAGIC`. */
+	__u64 generation; /* First 8 bytes of the digest; zero while the digest is taken. */
+	__u64 abi; /* Fingerprint of this file's records and constants. */
+	__u32 version; /* `VERSION`. */
+	__u32 blocks; /* Blocks of the whole image. */
+	__u32 flags; /* `IMAGE_*`. */
+	__u32 ttl_min; /* Least seconds an address stays learned. */
+	__u32 ttl_max; /* Most seconds an address stays learned. */
+	__u32 ttl_grace; /* Seconds added to every expiry. */
+	__u16 dns_ports[8]; /* Ports whose packets are DNS, ascending, zero where unused. */
+};
+_Static_assert(sizeof(struct fqdn_image_head) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, magic) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, generation) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, abi) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, version) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, blocks) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, flags) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, ttl_min) == 36, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, ttl_max) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, ttl_grace) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_head, dns_ports) == 48, "offset");
+
+/* Block 1: where the name automaton lies. Positions are block numbers. */
+struct fqdn_image_walk {
+	__u64 seed; /* Seed of the edge hash, derived from the image's content. */
+	__u64 k[3]; /* Multipliers of the edge hash. */
+	__u32 trie; /* First block of the trie's buckets. */
+	__u32 buckets; /* Buckets of two edges. */
+	__u32 depth; /* First block of the wildcard states. */
+	__u32 states; /* Wildcard states; they have the ids 1 to this. */
+	__u32 globs; /* First block of the glob words. */
+	__u32 glob_words; /* Glob words of 8 bytes. */
+	__u32 labels; /* First block of the labels over `LABEL_INLINE`. */
+	__u32 long_labels; /* Long labels, a block each. */
+};
+_Static_assert(sizeof(struct fqdn_image_walk) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, seed) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, k) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, trie) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, buckets) == 36, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, depth) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, states) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, globs) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, glob_words) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, labels) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_walk, long_labels) == 60, "offset");
+
+/* Block 2: where the rows from class to verdict lie. */
+struct fqdn_image_rows {
+	__u32 members; /* First block of the members of classes with several selectors. */
+	__u32 members_n; /* Number of members. */
+	__u32 classes; /* First block of those classes. */
+	__u32 classes_n; /* Their number; class ids 1 to `selectors_n` are single selectors, the ids after them these. */
+	__u32 selectors; /* First block of the selectors. */
+	__u32 selectors_n; /* Number of selectors; their ids begin with 1. */
+	__u32 grants; /* First block of the grants. */
+	__u32 grants_n; /* Number of grants. */
+	__u32 sets; /* First block of the port sets. */
+	__u32 sets_n; /* Number of port sets. */
+	__u32 ranges; /* First block of the port ranges. */
+	__u32 ranges_n; /* Number of port ranges. */
+	__u32 cidrs; /* First block of the address intervals. */
+	__u32 cidrs_n; /* Number of address intervals. */
+	__u32 pad[2]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_image_rows) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, members) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, members_n) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, classes) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, classes_n) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, selectors) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, selectors_n) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, grants) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, grants_n) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, sets) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, sets_n) == 36, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, ranges) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, ranges_n) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, cidrs) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, cidrs_n) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, pad) == 56, "offset");
+
+/* Block 3: where the tables lie that only user space reads. */
+struct fqdn_image_texts {
+	__u32 subjects; /* First block of the subjects. */
+	__u32 subjects_n; /* Number of subjects; subject 0 is every workload. */
+	__u32 policies; /* First block of the policies. */
+	__u32 policies_n; /* Number of policies. */
+	__u32 resolvers; /* First block of the profile's resolver addresses. */
+	__u32 resolvers_n; /* Their number. */
+	__u32 texts; /* First block of the texts. */
+	__u32 text_bytes; /* Bytes of the texts. */
+	__u32 profile; /* Byte position of the profile's text among the texts. */
+	__u32 profile_len; /* Its length in bytes. */
+	__u32 patterns; /* Distinct name patterns, for `inspect`. */
+	__u32 pad[5]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_image_texts) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, subjects) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, subjects_n) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, policies) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, policies_n) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, resolvers) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, resolvers_n) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, texts) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, text_bytes) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, profile) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, profile_len) == 36, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, patterns) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_texts, pad) == 44, "offset");
+
+/* One edge of the trie: a label that leads from one state to the next. */
+struct fqdn_edge {
+	__u64 word0; /* Length byte and first 7 bytes of the label, zero-padded. */
+	__u64 word1; /* Bytes 8 to 15 of the label; for a long label a hash of all of it. */
+	__u32 word2; /* Bytes 16 to 19 of the label; for a long label its block number among the labels. */
+	__u32 parent; /* State the edge leaves; 0 = empty slot. */
+	__u32 class; /* Class of a name that ends here. */
+	__u32 next; /* State the edge reaches, 0 = none; `NEXT_RESEED`. */
+};
+_Static_assert(sizeof(struct fqdn_edge) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, word0) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, word1) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, word2) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, parent) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, class) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_edge, next) == 28, "offset");
+
+/* What a state does with labels that have no edge of their own: the wildcard-depth data. */
+struct fqdn_state {
+	__u32 class; /* Class of a name that ends with any label here. */
+	__u32 next; /* State after any label, 0 = none; always reseeded. */
+	__u32 globs; /* Position of the globs among the glob words plus 1; 0 = none. */
+	__u32 star; /* 1 = any label is accepted, 0 = only those that a glob accepts. */
+};
+_Static_assert(sizeof(struct fqdn_state) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_state, class) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_state, next) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_state, globs) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_state, star) == 12, "offset");
+
+/* A matchName, matchPattern or CIDR that some rule names. */
+struct fqdn_selector {
+	__u32 grants; /* Its first grant. */
+	__u32 grants_n; /* Number of its grants, ascending by subject. */
+	__u32 text; /* Position of its text. */
+	__u16 text_len; /* Length of its text. */
+	__u16 kind; /* 0 = pattern of names, 1 = addresses. */
+};
+_Static_assert(sizeof(struct fqdn_selector) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_selector, grants) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_selector, grants_n) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_selector, text) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_selector, text_len) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_selector, kind) == 14, "offset");
+
+/* One subject may use one selector. */
+struct fqdn_grant {
+	__u32 subject; /* Who. */
+	__u32 ports; /* Port set. */
+	__u32 servers; /* 0 = may reach; else may ask these servers: a bit for each resolver entry, or `SERVERS_CIDR` and a selector. */
+	__u32 policy; /* Policy that says so. */
+};
+_Static_assert(sizeof(struct fqdn_grant) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_grant, subject) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_grant, ports) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_grant, servers) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_grant, policy) == 12, "offset");
+
+/* A run of records in another table. */
+struct fqdn_span {
+	__u32 first; /* First record. */
+	__u32 count; /* Number of records. */
+};
+_Static_assert(sizeof(struct fqdn_span) == 8, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_span, first) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_span, count) == 4, "offset");
+
+/* Ports of one protocol. */
+struct fqdn_port_range {
+	__u16 proto; /* IP protocol number. */
+	__u16 low; /* First port. */
+	__u16 high; /* Last port. */
+	__u16 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_port_range) == 8, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_port_range, proto) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_port_range, low) == 2, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_port_range, high) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_port_range, pad) == 6, "offset");
+
+/* Addresses from here to the next interval. */
+struct fqdn_interval {
+	__u64 high; /* Upper 64 bits of the first address. */
+	__u64 low; /* Lower 64 bits of the first address. */
+	__u32 class; /* Class of these addresses. */
+	__u32 pad[3]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_interval) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_interval, high) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_interval, low) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_interval, class) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_interval, pad) == 20, "offset");
+
+/* A text of a subject or a policy. */
+struct fqdn_text {
+	__u32 at; /* Position among the texts. */
+	__u16 len; /* Length in bytes. */
+	__u16 flags; /* `SUBJECT_*` for subjects, else zero. */
+};
+_Static_assert(sizeof(struct fqdn_text) == 8, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_text, at) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_text, len) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_text, flags) == 6, "offset");
+
+/* An address of a resolver entry, as the profile gives it. */
+struct fqdn_resolver {
+	__u8 addr[16]; /* Address. */
+	__u32 prefix; /* Prefix length over the 16 bytes. */
+	__u32 entry; /* Number of the entry. */
+	__u32 pad[2]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_resolver) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver, addr) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver, prefix) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver, entry) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver, pad) == 24, "offset");
+
+/* Value of `node`: what all programs share. */
+struct fqdn_node {
+	__u64 epoch; /* Changed after every bind, unbind, relabel and change of mode. */
+	__u64 secret[2]; /* Key of the name hash, random at each load. */
+	__u64 host_netns; /* Cookie of the host's network namespace. */
+	__u32 workloads; /* Number of workloads; none = every hook returns at once. */
+	__u32 sweeping; /* 1 once the sweep runs. */
+	__u64 pad[3]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_node) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_node, epoch) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, secret) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, host_netns) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, workloads) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, sweeping) == 36, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 40, "offset");
+
+/* Value of `workloads`, by cgroup id: what `bind` was told. */
+struct fqdn_workload {
+	__u32 mode; /* `MODE_*`. */
+	__u16 namespace_len; /* Length of the namespace, the first part of the text. */
+	__u16 labels_len; /* Length of the labels `k=v,...`, the part after it. */
+	__u16 path_len; /* Length of the cgroup's path, the last part. */
+	__u16 pad; /* Zero. */
+	__u32 pad2; /* Zero. */
+	__u8 text[1008]; /* Namespace, labels, path. */
+};
+_Static_assert(sizeof(struct fqdn_workload) == 1024, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, mode) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, namespace_len) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, labels_len) == 6, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, path_len) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, pad) == 10, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, pad2) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, text) == 16, "offset");
+
+/* Key of `bindings`. */
+struct fqdn_binding_key {
+	__u64 cgroup; /* Cgroup id. */
+	__u64 generation; /* Image generation. */
+};
+_Static_assert(sizeof(struct fqdn_binding_key) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_binding_key, cgroup) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding_key, generation) == 8, "offset");
+
+/* Value of `bindings`: the subjects that select a workload. */
+struct fqdn_binding {
+	__u32 flags; /* `BINDING_*`. */
+	__u32 count; /* Number of subjects. */
+	__u32 subjects[64]; /* The subjects, ascending, `SUBJECT_ALL` first. */
+};
+_Static_assert(sizeof(struct fqdn_binding) == 264, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, flags) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, count) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 8, "offset");
+
+/* Key of `resolvers`, an LPM trie. */
+struct fqdn_resolver_key {
+	__u32 prefixlen; /* 64 bits of generation and those of the address. */
+	__u8 generation[8]; /* Image generation, little-endian. */
+	__u8 addr[16]; /* Address. */
+};
+_Static_assert(sizeof(struct fqdn_resolver_key) == 28, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver_key, prefixlen) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver_key, generation) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver_key, addr) == 12, "offset");
+
+/* Value of `resolvers`. */
+struct fqdn_resolver_value {
+	__u32 entries; /* A bit for each resolver entry that the address belongs to. */
+	__u32 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_resolver_value) == 8, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver_value, entries) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_resolver_value, pad) == 4, "offset");
+
+/* Key of `pending`: a question on its way. */
+struct fqdn_pending_key {
+	__u64 cookie; /* Socket cookie. */
+	__u8 server[16]; /* Server asked. */
+	__u16 id; /* DNS message id, network order. */
+	__u16 port; /* Server port. */
+	__u32 proto; /* IP protocol. */
+};
+_Static_assert(sizeof(struct fqdn_pending_key) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, cookie) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, server) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, id) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, port) == 26, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, proto) == 28, "offset");
+
+/* Value of `pending`. */
+struct fqdn_pending {
+	__u64 generation; /* Image that allowed the question. */
+	__u64 time; /* When it was asked, CLOCK_BOOTTIME nanoseconds. */
+	__u64 cgroup; /* Workload that asked. */
+	__u32 class; /* Class of the name in that image. */
+	__u32 tgid; /* Process that made the socket. */
+	__u8 comm[16]; /* Its name. */
+	__u16 qtype; /* Query type, network order. */
+	__u16 name_len; /* Length of the name on the wire. */
+	__u32 pad; /* Zero. */
+	__u8 name[256]; /* Name on the wire, lower case, zero-padded. */
+};
+_Static_assert(sizeof(struct fqdn_pending) == 312, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, cgroup) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, class) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, tgid) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, comm) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 50, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, pad) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 56, "offset");
+
+/* Key of `learned`. */
+struct fqdn_learned_key {
+	__u64 cgroup; /* Workload. */
+	__u8 addr[16]; /* Address. */
+};
+_Static_assert(sizeof(struct fqdn_learned_key) == 24, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_key, cgroup) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_key, addr) == 8, "offset");
+
+/* One name that an address was learned for. */
+struct fqdn_learned_name {
+	__u64 name; /* Key in `names`; 0 = free. */
+	__u64 generation; /* Image that `class` belongs to. */
+	__u64 expiry; /* End, CLOCK_BOOTTIME nanoseconds. */
+	__u32 class; /* Class of the name. */
+	__u32 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_learned_name) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, name) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, generation) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, expiry) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, class) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, pad) == 28, "offset");
+
+/* Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed. */
+struct fqdn_learned {
+	struct bpf_spin_lock lock; /* Guards `names`. */
+	__u32 pad; /* Zero. */
+	__u64 cgroup; /* As in the key. */
+	__u8 addr[16]; /* As in the key. */
+	struct fqdn_learned_name names[8]; /* The names. */
+};
+_Static_assert(sizeof(struct fqdn_learned) == 288, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, lock) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, pad) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, cgroup) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, addr) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, names) == 32, "offset");
+
+/* Value of `names`, by keyed hash of the name. */
+struct fqdn_name {
+	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
+	__u32 len; /* Length on the wire. */
+	__u32 pad; /* Zero. */
+	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded. */
+};
+_Static_assert(sizeof(struct fqdn_name) == 272, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_name, until) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, len) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, pad) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, bytes) == 16, "offset");
+
+/* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. */
+struct fqdn_sock {
+	__u32 seq; /* Odd while one CPU writes the cache below. */
+	__u32 flags; /* `SOCK_*`. */
+	__u64 netns; /* Cookie of the network namespace it was made in; 0 = unknown. */
+	__u64 creator; /* Cgroup that made it. */
+	__u64 epoch; /* Epoch of `workload`. */
+	__u64 workload; /* Workload; 0 = unbound. */
+	__u64 generation; /* Image that allowed the flow below. */
+	__u64 expiry; /* End of that, CLOCK_BOOTTIME nanoseconds; 0 = none. */
+	__u8 addr[16]; /* Destination allowed. */
+	__u16 port; /* Its port. */
+	__u16 proto; /* Its protocol; 0 = nothing cached. */
+	__u32 tgid; /* Process that made the socket. */
+	__u8 comm[16]; /* Its name. */
+	__u8 peer[16]; /* Peer that was accepted. */
+	__u16 peer_port; /* Its port. */
+	__u16 pad; /* Zero. */
+	__u32 pad2[3]; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_sock) == 128, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, creator) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, epoch) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, workload) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, generation) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, addr) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 72, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, proto) == 74, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 76, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 80, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 114, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 116, "offset");
+
+/* Key of `inbound`: a peer that a server may answer. */
+struct fqdn_inbound_key {
+	__u64 owner; /* Socket cookie (UDP) or cookie of the network namespace (TCP, before the socket exists). */
+	__u8 addr[16]; /* Peer. */
+	__u16 port; /* Its port. */
+	__u16 local_port; /* Our port. */
+	__u32 proto; /* IP protocol. */
+};
+_Static_assert(sizeof(struct fqdn_inbound_key) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, owner) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, addr) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, port) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, local_port) == 26, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, proto) == 28, "offset");
+
+/* Value of `inbound`. */
+struct fqdn_inbound {
+	__u64 time; /* Last packet of the peer, CLOCK_BOOTTIME nanoseconds. */
+	__u32 state; /* `INBOUND_*`. */
+	__u32 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_inbound) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound, time) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound, state) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_inbound, pad) == 12, "offset");
+
+/* Item of `sweep`: an entry to be visited. */
+struct fqdn_sweep_item {
+	__u32 kind; /* `SWEEP_*`. */
+	__u32 pad; /* Zero. */
+	__u8 key[32]; /* Its key, zero-padded. */
+};
+_Static_assert(sizeof(struct fqdn_sweep_item) == 40, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, kind) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, pad) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, key) == 8, "offset");
+
+#endif

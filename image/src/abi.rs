@@ -1,0 +1,680 @@
+//! Everything that the kernel programs and the two tools must agree on: the records of an image, the
+//! values of the pinned maps, constants and counters. Declared once here; `c_header` prints the C side.
+//!
+//! INVARIANT: records hold unsigned integers and arrays of them only, no implicit padding, every field at
+//! its stated offset. Multi-byte integers are little-endian; addresses are 16 bytes in network order, IPv4
+//! as `::ffff:a.b.c.d`.
+#![allow(unsafe_code)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("an image is little-endian and is read in place");
+
+/// A record that may be read from and written as plain bytes.
+pub trait Record: Copy + Sized {
+    /// The layout, for the C header and the fingerprint.
+    const LAYOUT: Layout;
+    /// The record as it lies in memory.
+    fn bytes(&self) -> &[u8];
+    /// Reads one record; `None` unless `bytes` has exactly its size.
+    fn read(bytes: &[u8]) -> Option<Self>;
+    /// All bytes zero.
+    fn zeroed() -> Self;
+}
+
+/// Shape of one record.
+pub struct Layout {
+    /// C name without the `fqdn_` prefix.
+    pub name: &'static str,
+    /// Size in bytes.
+    pub size: usize,
+    /// What it is for.
+    pub doc: &'static str,
+    /// The fields in order.
+    pub fields: &'static [Field],
+}
+
+/// One field of a record.
+pub struct Field {
+    /// Name, the same in Rust and C.
+    pub name: &'static str,
+    /// Rust type as written.
+    pub ty: &'static str,
+    /// Offset in bytes.
+    pub offset: usize,
+    /// What it holds.
+    pub doc: &'static str,
+}
+
+/// A lock of the kernel; user space leaves it zero.
+pub type SpinLock = u32;
+
+macro_rules! records {
+    ($( #[doc = $doc:literal] $name:ident $cname:literal $size:literal {
+        $( #[doc = $fdoc:literal] $off:literal $field:ident : $ty:ty ),* $(,)?
+    } )*) => {
+        $(
+            #[doc = $doc]
+            #[repr(C)]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub struct $name { $( #[doc = $fdoc] pub $field: $ty ),* }
+            const _: () = {
+                assert!(size_of::<$name>() == $size, "stated size");
+                $( assert!(std::mem::offset_of!($name, $field) == $off, "stated offset"); )*
+                assert!(0 $( + size_of::<$ty>() )* == $size, "hidden padding");
+            };
+            impl Record for $name {
+                const LAYOUT: Layout = Layout {
+                    name: $cname, size: $size, doc: $doc,
+                    fields: &[ $( Field { name: stringify!($field), ty: stringify!($ty), offset: $off, doc: $fdoc } ),* ],
+                };
+                fn bytes(&self) -> &[u8] {
+                    // SAFETY: repr(C), integers only, and the assertions above rule out padding.
+                    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(self).cast::<u8>(), $size) }
+                }
+                fn read(bytes: &[u8]) -> Option<Self> {
+                    if bytes.len() != $size { return None; }
+                    // SAFETY: the length is checked, any bit pattern is a value, the read is unaligned.
+                    Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast::<$name>()) })
+                }
+                fn zeroed() -> Self {
+                    // SAFETY: integers only, for which zero bytes are a value.
+                    unsafe { std::mem::zeroed() }
+                }
+            }
+        )*
+        /// Every record, in the order of the C header.
+        pub const LAYOUTS: &[Layout] = &[ $( <$name as Record>::LAYOUT ),* ];
+    };
+}
+
+macro_rules! constants {
+    ($( #[doc = $doc:literal] $name:ident : $ty:ty = $value:expr; )*) => {
+        $( #[doc = $doc] pub const $name: $ty = $value; )*
+        /// Every constant: name, value, meaning.
+        pub const CONSTANTS: &[(&str, u64, &str)] = &[ $( (stringify!($name), $name as u64, $doc) ),* ];
+    };
+}
+
+macro_rules! reasons {
+    ($( $name:ident $text:literal $doc:literal; )*) => {
+        /// Why a packet, an answer or a bind met what it met: the closed list behind `stats`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        #[allow(missing_docs)]
+        pub enum Reason { $( $name ),* }
+        /// Counter names in index order: C name, text of `status`, meaning.
+        pub const REASONS: &[(&str, &str, &str)] = &[ $( (stringify!($name), $text, $doc) ),* ];
+    };
+}
+
+constants! {
+    /// First bytes of an image: "FQDNIMG1" read as a little-endian integer.
+    MAGIC: u64 = u64::from_le_bytes(*b"FQDNIMG1");
+    /// Version of the image format.
+    VERSION: u32 = 1;
+    /// Bytes of a block, one cache line: the value size of an image's array map.
+    BLOCK: u32 = 64;
+    /// Longest name on the wire, root label included (RFC 1035 section 3.1).
+    NAME_MAX: u32 = 255;
+    /// Room for a name and for the 8-byte steps that run over its end.
+    NAME_ROOM: u32 = 256;
+    /// Longest label (RFC 1035 section 3.1).
+    LABEL_MAX: u32 = 63;
+    /// Most labels in a name of 255 octets.
+    LABELS_MAX: u32 = 127;
+    /// Longest label kept inside an edge; a longer one lies in the label blocks.
+    LABEL_INLINE: u32 = 19;
+    /// First byte of the pseudo-label that stands for "this set of globs matched"; no wire label has it.
+    GLOB_LABEL: u32 = 0xff;
+    /// In `next`: the state's edges hash from the state's id, not from the path that led here.
+    NEXT_RESEED: u32 = 0x8000_0000;
+    /// Image flag: some selector is the bare `*`.
+    IMAGE_STAR: u32 = 1;
+    /// Image flag: every name on a CNAME chain is credited, not only the question.
+    IMAGE_CHAIN: u32 = 2;
+    /// Selector of rules without names: any name that may be asked.
+    SELECTOR_ANY: u32 = 1;
+    /// Selector `*`: any name made of the letters that a pattern may hold.
+    SELECTOR_STAR: u32 = 2;
+    /// Selector of addresses that no answer may teach.
+    SELECTOR_NEVER: u32 = 3;
+    /// Subject that every bound workload has.
+    SUBJECT_ALL: u32 = 0;
+    /// Subject flag: some policy of it asks for default deny.
+    SUBJECT_DEFAULT_DENY: u32 = 1;
+    /// Port set of rules without ports: every protocol and port.
+    PORTS_ANY: u32 = 0;
+    /// In `servers` of a grant: the rest is the selector of the server's address.
+    SERVERS_CIDR: u32 = 0x8000_0000;
+    /// Most resolver entries; the rest of `servers` is a bit for each.
+    RESOLVER_ENTRIES: u32 = 24;
+    /// Most DNS ports of an image.
+    DNS_PORTS: u32 = 8;
+    /// Most subjects of a workload.
+    SUBJECTS_MAX: u32 = 64;
+    /// Most selectors of a class, and of a class and a subject's grants together.
+    CLASS_MAX: u32 = 1024;
+    /// Binding flag: a subject of it asks for default deny.
+    BINDING_ENFORCED: u32 = 1;
+    /// Mode of a workload: refused packets are dropped.
+    MODE_ENFORCE: u32 = 0;
+    /// Mode of a workload: refused packets are counted and passed.
+    MODE_AUDIT: u32 = 1;
+    /// Names remembered for an address of a workload.
+    LEARNED_NAMES: u32 = 8;
+    /// Deepest cgroup that can be bound, counted from the cgroup2 root.
+    CGROUP_DEPTH: u32 = 16;
+    /// Longest DNS message over UDP that is read; a longer answer teaches nothing.
+    MESSAGE_MAX: u32 = 8192;
+    /// Most records of an answer that are read; more teach nothing.
+    RECORDS_MAX: u32 = 256;
+    /// Most addresses of an answer; more teach nothing.
+    ADDRESSES_MAX: u32 = 64;
+    /// Milliseconds for which a question waits for its answer.
+    PENDING_MS: u32 = 10_000;
+    /// Milliseconds for which a peer that sent to us may be answered.
+    INBOUND_MS: u32 = 60_000;
+    /// Socket flag: accepted from a peer outside, replies are not judged.
+    SOCK_ACCEPTED: u32 = 1;
+    /// Socket flag: made after the programs were attached, by whom is known.
+    SOCK_CREATED: u32 = 2;
+    /// State of an inbound peer: it sent first.
+    INBOUND_PEER: u32 = 1;
+    /// State of an inbound peer: we sent first, so its packets open nothing.
+    INBOUND_ASKED: u32 = 2;
+    /// Sweep item: an address learned.
+    SWEEP_LEARNED: u32 = 1;
+    /// Sweep item: a name.
+    SWEEP_NAME: u32 = 2;
+    /// Most items a sweep visits in one run of the timer.
+    SWEEP_SLICE: u32 = 256;
+    /// Milliseconds between two runs of the sweep.
+    SWEEP_MS: u32 = 50;
+}
+
+reasons! {
+    Allowed "allowed" "packet of a bound workload allowed by the policy";
+    AllowedReply "allowed-reply" "packet of a server to a peer that came in";
+    AllowedLocal "allowed-local" "packet on loopback of a network namespace that is not the host's";
+    AllowedNeighbour "allowed-neighbour" "IPv6 neighbour discovery or multicast listener report";
+    AllowedUnenforced "allowed-unenforced" "workload selected by no policy that denies by default";
+    AllowedAudit "allowed-audit" "refused by the policy, passed because the workload is in audit mode";
+    QueryAllowed "query-allowed" "DNS query for a name that may be asked";
+    QueryRefused "query-refused" "DNS query for a name that may not be asked";
+    QueryMalformed "query-malformed" "DNS query that is not one well-formed question";
+    QuerySegmented "query-segmented" "several datagrams in one send to a DNS port";
+    QueryTcp "query-tcp" "TCP to a DNS port";
+    QueryPendingFull "query-pending-full" "DNS query refused because no more answers can be awaited";
+    AddressRefused "address-refused" "packet to an address or port that the policy does not allow";
+    ConnectRefused "connect-refused" "connect or sendmsg refused before any packet";
+    HeaderMalformed "header-malformed" "packet whose headers cannot be read";
+    HeaderRouting "header-routing" "packet with a routing header or an IPv4 source route";
+    HeaderFragment "header-fragment" "fragment made by the workload itself";
+    ListenerData "listener-data" "packet of a listening socket that is no SYN-ACK or RST";
+    ForgedAnswer "forged-answer" "packet that poses as a resolver's answer";
+    NeighbourForged "neighbour-forged" "router advertisement, redirect or far neighbour message from a workload's own socket";
+    OptionRefused "option-refused" "socket option that leads round the policy";
+    ImageMissing "image-missing" "denied because no image is published";
+    BindingMissing "binding-missing" "denied because the workload has no binding for the published image";
+    ScratchBusy "scratch-busy" "denied because every working buffer of this CPU was taken";
+    SocketStateMissing "socket-state-missing" "socket without stored state, judged the slow way";
+    AnswerLearned "answer-learned" "answer whose addresses were learned";
+    AddressLearned "address-learned" "address learned";
+    AnswerUnsolicited "answer-unsolicited" "answer without a pending question: not learned";
+    AnswerMismatch "answer-mismatch" "answer to another question: not learned";
+    AnswerMalformed "answer-malformed" "answer that is not well formed: not learned";
+    AnswerTruncated "answer-truncated" "answer with TC: not learned";
+    AnswerError "answer-error" "answer with another code than NOERROR: not learned";
+    AnswerTooLong "answer-too-long" "answer beyond the bounds of size, records or addresses: not learned";
+    AnswerLocal "answer-local" "answer that came over loopback: not learned";
+    AnswerServer "answer-server" "answer of a server outside the resolver set: not learned";
+    AnswerEmpty "answer-empty" "answer without an address of the question's chain";
+    AddressNever "address-never" "address that no answer may teach: not learned";
+    LearnedFull "learned-full" "no room for another address: not learned";
+    NamesFull "names-full" "no room for another name, or another name has its hash: not learned";
+    SweptLearned "swept-learned" "learned address removed after its time";
+    SweepLost "sweep-lost" "entry that the sweep could not queue";
+}
+
+records! {
+    /// Block 0 of an image.
+    ImageHead "image_head" 64 {
+        /// `MAGIC`.
+        0 magic: u64,
+        /// First 8 bytes of the digest; zero while the digest is taken.
+        8 generation: u64,
+        /// Fingerprint of this file's records and constants.
+        16 abi: u64,
+        /// `VERSION`.
+        24 version: u32,
+        /// Blocks of the whole image.
+        28 blocks: u32,
+        /// `IMAGE_*`.
+        32 flags: u32,
+        /// Least seconds an address stays learned.
+        36 ttl_min: u32,
+        /// Most seconds an address stays learned.
+        40 ttl_max: u32,
+        /// Seconds added to every expiry.
+        44 ttl_grace: u32,
+        /// Ports whose packets are DNS, ascending, zero where unused.
+        48 dns_ports: [u16; 8],
+    }
+    /// Block 1: where the name automaton lies. Positions are block numbers.
+    ImageWalk "image_walk" 64 {
+        /// Seed of the edge hash, derived from the image's content.
+        0 seed: u64,
+        /// Multipliers of the edge hash.
+        8 k: [u64; 3],
+        /// First block of the trie's buckets.
+        32 trie: u32,
+        /// Buckets of two edges.
+        36 buckets: u32,
+        /// First block of the wildcard states.
+        40 depth: u32,
+        /// Wildcard states; they have the ids 1 to this.
+        44 states: u32,
+        /// First block of the glob words.
+        48 globs: u32,
+        /// Glob words of 8 bytes.
+        52 glob_words: u32,
+        /// First block of the labels over `LABEL_INLINE`.
+        56 labels: u32,
+        /// Long labels, a block each.
+        60 long_labels: u32,
+    }
+    /// Block 2: where the rows from class to verdict lie.
+    ImageRows "image_rows" 64 {
+        /// First block of the members of classes with several selectors.
+        0 members: u32,
+        /// Number of members.
+        4 members_n: u32,
+        /// First block of those classes.
+        8 classes: u32,
+        /// Their number; class ids 1 to `selectors_n` are single selectors, the ids after them these.
+        12 classes_n: u32,
+        /// First block of the selectors.
+        16 selectors: u32,
+        /// Number of selectors; their ids begin with 1.
+        20 selectors_n: u32,
+        /// First block of the grants.
+        24 grants: u32,
+        /// Number of grants.
+        28 grants_n: u32,
+        /// First block of the port sets.
+        32 sets: u32,
+        /// Number of port sets.
+        36 sets_n: u32,
+        /// First block of the port ranges.
+        40 ranges: u32,
+        /// Number of port ranges.
+        44 ranges_n: u32,
+        /// First block of the address intervals.
+        48 cidrs: u32,
+        /// Number of address intervals.
+        52 cidrs_n: u32,
+        /// Zero.
+        56 pad: [u32; 2],
+    }
+    /// Block 3: where the tables lie that only user space reads.
+    ImageTexts "image_texts" 64 {
+        /// First block of the subjects.
+        0 subjects: u32,
+        /// Number of subjects; subject 0 is every workload.
+        4 subjects_n: u32,
+        /// First block of the policies.
+        8 policies: u32,
+        /// Number of policies.
+        12 policies_n: u32,
+        /// First block of the profile's resolver addresses.
+        16 resolvers: u32,
+        /// Their number.
+        20 resolvers_n: u32,
+        /// First block of the texts.
+        24 texts: u32,
+        /// Bytes of the texts.
+        28 text_bytes: u32,
+        /// Byte position of the profile's text among the texts.
+        32 profile: u32,
+        /// Its length in bytes.
+        36 profile_len: u32,
+        /// Distinct name patterns, for `inspect`.
+        40 patterns: u32,
+        /// Zero.
+        44 pad: [u32; 5],
+    }
+    /// One edge of the trie: a label that leads from one state to the next.
+    Edge "edge" 32 {
+        /// Length byte and first 7 bytes of the label, zero-padded.
+        0 word0: u64,
+        /// Bytes 8 to 15 of the label; for a long label a hash of all of it.
+        8 word1: u64,
+        /// Bytes 16 to 19 of the label; for a long label its block number among the labels.
+        16 word2: u32,
+        /// State the edge leaves; 0 = empty slot.
+        20 parent: u32,
+        /// Class of a name that ends here.
+        24 class: u32,
+        /// State the edge reaches, 0 = none; `NEXT_RESEED`.
+        28 next: u32,
+    }
+    /// What a state does with labels that have no edge of their own: the wildcard-depth data.
+    State "state" 16 {
+        /// Class of a name that ends with any label here.
+        0 class: u32,
+        /// State after any label, 0 = none; always reseeded.
+        4 next: u32,
+        /// Position of the globs among the glob words plus 1; 0 = none.
+        8 globs: u32,
+        /// 1 = any label is accepted, 0 = only those that a glob accepts.
+        12 star: u32,
+    }
+    /// A matchName, matchPattern or CIDR that some rule names.
+    Selector "selector" 16 {
+        /// Its first grant.
+        0 grants: u32,
+        /// Number of its grants, ascending by subject.
+        4 grants_n: u32,
+        /// Position of its text.
+        8 text: u32,
+        /// Length of its text.
+        12 text_len: u16,
+        /// 0 = pattern of names, 1 = addresses.
+        14 kind: u16,
+    }
+    /// One subject may use one selector.
+    Grant "grant" 16 {
+        /// Who.
+        0 subject: u32,
+        /// Port set.
+        4 ports: u32,
+        /// 0 = may reach; else may ask these servers: a bit for each resolver entry, or `SERVERS_CIDR` and a selector.
+        8 servers: u32,
+        /// Policy that says so.
+        12 policy: u32,
+    }
+    /// A run of records in another table.
+    Span "span" 8 {
+        /// First record.
+        0 first: u32,
+        /// Number of records.
+        4 count: u32,
+    }
+    /// Ports of one protocol.
+    PortRange "port_range" 8 {
+        /// IP protocol number.
+        0 proto: u16,
+        /// First port.
+        2 low: u16,
+        /// Last port.
+        4 high: u16,
+        /// Zero.
+        6 pad: u16,
+    }
+    /// Addresses from here to the next interval.
+    Interval "interval" 32 {
+        /// Upper 64 bits of the first address.
+        0 high: u64,
+        /// Lower 64 bits of the first address.
+        8 low: u64,
+        /// Class of these addresses.
+        16 class: u32,
+        /// Zero.
+        20 pad: [u32; 3],
+    }
+    /// A text of a subject or a policy.
+    Text "text" 8 {
+        /// Position among the texts.
+        0 at: u32,
+        /// Length in bytes.
+        4 len: u16,
+        /// `SUBJECT_*` for subjects, else zero.
+        6 flags: u16,
+    }
+    /// An address of a resolver entry, as the profile gives it.
+    Resolver "resolver" 32 {
+        /// Address.
+        0 addr: [u8; 16],
+        /// Prefix length over the 16 bytes.
+        16 prefix: u32,
+        /// Number of the entry.
+        20 entry: u32,
+        /// Zero.
+        24 pad: [u32; 2],
+    }
+    /// Value of `node`: what all programs share.
+    Node "node" 64 {
+        /// Changed after every bind, unbind, relabel and change of mode.
+        0 epoch: u64,
+        /// Key of the name hash, random at each load.
+        8 secret: [u64; 2],
+        /// Cookie of the host's network namespace.
+        24 host_netns: u64,
+        /// Number of workloads; none = every hook returns at once.
+        32 workloads: u32,
+        /// 1 once the sweep runs.
+        36 sweeping: u32,
+        /// Zero.
+        40 pad: [u64; 3],
+    }
+    /// Value of `workloads`, by cgroup id: what `bind` was told.
+    Workload "workload" 1024 {
+        /// `MODE_*`.
+        0 mode: u32,
+        /// Length of the namespace, the first part of the text.
+        4 namespace_len: u16,
+        /// Length of the labels `k=v,...`, the part after it.
+        6 labels_len: u16,
+        /// Length of the cgroup's path, the last part.
+        8 path_len: u16,
+        /// Zero.
+        10 pad: u16,
+        /// Zero.
+        12 pad2: u32,
+        /// Namespace, labels, path.
+        16 text: [u8; 1008],
+    }
+    /// Key of `bindings`.
+    BindingKey "binding_key" 16 {
+        /// Cgroup id.
+        0 cgroup: u64,
+        /// Image generation.
+        8 generation: u64,
+    }
+    /// Value of `bindings`: the subjects that select a workload.
+    Binding "binding" 264 {
+        /// `BINDING_*`.
+        0 flags: u32,
+        /// Number of subjects.
+        4 count: u32,
+        /// The subjects, ascending, `SUBJECT_ALL` first.
+        8 subjects: [u32; 64],
+    }
+    /// Key of `resolvers`, an LPM trie.
+    ResolverKey "resolver_key" 28 {
+        /// 64 bits of generation and those of the address.
+        0 prefixlen: u32,
+        /// Image generation, little-endian.
+        4 generation: [u8; 8],
+        /// Address.
+        12 addr: [u8; 16],
+    }
+    /// Value of `resolvers`.
+    ResolverValue "resolver_value" 8 {
+        /// A bit for each resolver entry that the address belongs to.
+        0 entries: u32,
+        /// Zero.
+        4 pad: u32,
+    }
+    /// Key of `pending`: a question on its way.
+    PendingKey "pending_key" 32 {
+        /// Socket cookie.
+        0 cookie: u64,
+        /// Server asked.
+        8 server: [u8; 16],
+        /// DNS message id, network order.
+        24 id: u16,
+        /// Server port.
+        26 port: u16,
+        /// IP protocol.
+        28 proto: u32,
+    }
+    /// Value of `pending`.
+    Pending "pending" 312 {
+        /// Image that allowed the question.
+        0 generation: u64,
+        /// When it was asked, CLOCK_BOOTTIME nanoseconds.
+        8 time: u64,
+        /// Workload that asked.
+        16 cgroup: u64,
+        /// Class of the name in that image.
+        24 class: u32,
+        /// Process that made the socket.
+        28 tgid: u32,
+        /// Its name.
+        32 comm: [u8; 16],
+        /// Query type, network order.
+        48 qtype: u16,
+        /// Length of the name on the wire.
+        50 name_len: u16,
+        /// Zero.
+        52 pad: u32,
+        /// Name on the wire, lower case, zero-padded.
+        56 name: [u8; 256],
+    }
+    /// Key of `learned`.
+    LearnedKey "learned_key" 24 {
+        /// Workload.
+        0 cgroup: u64,
+        /// Address.
+        8 addr: [u8; 16],
+    }
+    /// One name that an address was learned for.
+    LearnedName "learned_name" 32 {
+        /// Key in `names`; 0 = free.
+        0 name: u64,
+        /// Image that `class` belongs to.
+        8 generation: u64,
+        /// End, CLOCK_BOOTTIME nanoseconds.
+        16 expiry: u64,
+        /// Class of the name.
+        24 class: u32,
+        /// Zero.
+        28 pad: u32,
+    }
+    /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
+    Learned "learned" 288 {
+        /// Guards `names`.
+        0 lock: SpinLock,
+        /// Zero.
+        4 pad: u32,
+        /// As in the key.
+        8 cgroup: u64,
+        /// As in the key.
+        16 addr: [u8; 16],
+        /// The names.
+        32 names: [LearnedName; 8],
+    }
+    /// Value of `names`, by keyed hash of the name.
+    Name "name" 272 {
+        /// Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds.
+        0 until: u64,
+        /// Length on the wire.
+        8 len: u32,
+        /// Zero.
+        12 pad: u32,
+        /// Name on the wire, lower case, zero-padded.
+        16 bytes: [u8; 256],
+    }
+    /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
+    Sock "sock" 128 {
+        /// Odd while one CPU writes the cache below.
+        0 seq: u32,
+        /// `SOCK_*`.
+        4 flags: u32,
+        /// Cookie of the network namespace it was made in; 0 = unknown.
+        8 netns: u64,
+        /// Cgroup that made it.
+        16 creator: u64,
+        /// Epoch of `workload`.
+        24 epoch: u64,
+        /// Workload; 0 = unbound.
+        32 workload: u64,
+        /// Image that allowed the flow below.
+        40 generation: u64,
+        /// End of that, CLOCK_BOOTTIME nanoseconds; 0 = none.
+        48 expiry: u64,
+        /// Destination allowed.
+        56 addr: [u8; 16],
+        /// Its port.
+        72 port: u16,
+        /// Its protocol; 0 = nothing cached.
+        74 proto: u16,
+        /// Process that made the socket.
+        76 tgid: u32,
+        /// Its name.
+        80 comm: [u8; 16],
+        /// Peer that was accepted.
+        96 peer: [u8; 16],
+        /// Its port.
+        112 peer_port: u16,
+        /// Zero.
+        114 pad: u16,
+        /// Zero.
+        116 pad2: [u32; 3],
+    }
+    /// Key of `inbound`: a peer that a server may answer.
+    InboundKey "inbound_key" 32 {
+        /// Socket cookie (UDP) or cookie of the network namespace (TCP, before the socket exists).
+        0 owner: u64,
+        /// Peer.
+        8 addr: [u8; 16],
+        /// Its port.
+        24 port: u16,
+        /// Our port.
+        26 local_port: u16,
+        /// IP protocol.
+        28 proto: u32,
+    }
+    /// Value of `inbound`.
+    Inbound "inbound" 16 {
+        /// Last packet of the peer, CLOCK_BOOTTIME nanoseconds.
+        0 time: u64,
+        /// `INBOUND_*`.
+        8 state: u32,
+        /// Zero.
+        12 pad: u32,
+    }
+    /// Item of `sweep`: an entry to be visited.
+    SweepItem "sweep_item" 40 {
+        /// `SWEEP_*`.
+        0 kind: u32,
+        /// Zero.
+        4 pad: u32,
+        /// Its key, zero-padded.
+        8 key: [u8; 32],
+    }
+}
+
+/// Hash over every name, type, offset, size and constant above: two sides with the same fingerprint read
+/// the same bytes the same way. Comments do not count.
+pub fn fingerprint() -> u64 {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for layout in LAYOUTS {
+        hash.update(format!("{} {}\n", layout.name, layout.size));
+        for field in layout.fields {
+            hash.update(format!(" {} {} {}\n", field.offset, field.name, field.ty));
+        }
+    }
+    for (name, value, _) in CONSTANTS {
+        hash.update(format!("{name}={value}\n"));
+    }
+    for (name, _, _) in REASONS {
+        hash.update(format!("{name}\n"));
+    }
+    let digest = hash.finalize();
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(first)
+}
