@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x51cd0be63d4a45a3ULL
+#define FQDN_ABI 0xad7779c618a8b8b7ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -422,7 +422,7 @@ struct fqdn_pending {
 	__u8 comm[16]; /* Its name. */
 	__u16 qtype; /* Query type, network order. */
 	__u16 name_len; /* Length of the name on the wire. */
-	__u32 pad; /* Zero. */
+	__u32 plain; /* As in `learned`. */
 	__u8 name[256]; /* Name on the wire, lower case, zero-padded. */
 };
 _Static_assert(sizeof(struct fqdn_pending) == 312, "size");
@@ -434,7 +434,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending, tgid) == 28, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, comm) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 50, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, pad) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 52, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 56, "offset");
 
 /* Key of `learned`. */
@@ -452,14 +452,14 @@ struct fqdn_learned_name {
 	__u64 generation; /* Image that `class` belongs to. */
 	__u64 expiry; /* End, CLOCK_BOOTTIME nanoseconds. */
 	__u32 class; /* Class of the name. */
-	__u32 pad; /* Zero. */
+	__u32 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
 };
 _Static_assert(sizeof(struct fqdn_learned_name) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, name) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, generation) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, expiry) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, class) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_learned_name, pad) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, plain) == 28, "offset");
 
 /* Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed. */
 struct fqdn_learned {

@@ -537,8 +537,8 @@ records! {
         48 qtype: u16,
         /// Length of the name on the wire.
         50 name_len: u16,
-        /// Zero.
-        52 pad: u32,
+        /// As in `learned`.
+        52 plain: u32,
         /// Name on the wire, lower case, zero-padded.
         56 name: [u8; 256],
     }
@@ -559,8 +559,8 @@ records! {
         16 expiry: u64,
         /// Class of the name.
         24 class: u32,
-        /// Zero.
-        28 pad: u32,
+        /// 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector.
+        28 plain: u32,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
     Learned "learned" 288 {

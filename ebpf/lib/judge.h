@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * From class to verdict: class -> selectors -> grants of the workload's subjects -> ports and servers.
+ * image/src/judge.rs takes the same steps.
+ */
+#ifndef JUDGE_H
+#define JUDGE_H
+
+#include "walk.h"
+
+#define NO_GRANT 0xffffffffU
+/* Selectors of a class, times subjects, times a few grants each. */
+#define JUDGE_STEPS 65536
+#define SEARCH_STEPS 32
+
+static long interval_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_interval *interval;
+	__u32 middle;
+
+	if (s->high - s->low <= 1)
+		return 1;
+	middle = s->low + (s->high - s->low) / 2;
+	interval = RECORD(job, job->rows->cidrs, middle, struct fqdn_interval);
+	if (!interval)
+		return 1;
+	if (interval->high < s->address[0] || (interval->high == s->address[0] && interval->low <= s->address[1]))
+		s->low = middle;
+	else
+		s->high = middle;
+	return 0;
+}
+
+/* Class of an address: the interval that holds it. */
+static __noinline __u32 address_class(struct job *job, const union address *address)
+{
+	struct scratch *s = job->s;
+	struct fqdn_interval *interval;
+
+	s->address[0] = bpf_be64_to_cpu(address->half[0]);
+	s->address[1] = bpf_be64_to_cpu(address->half[1]);
+	s->low = 0;
+	s->high = job->rows->cidrs_n;
+	bpf_loop(SEARCH_STEPS, interval_step, job, 0);
+	interval = RECORD(job, job->rows->cidrs, s->low, struct fqdn_interval);
+	return interval ? interval->class : 0;
+}
+
+static __always_inline __u32 member(struct job *job, __u32 index)
+{
+	__u32 *id = RECORD(job, job->rows->members, index, __u32);
+
+	return id ? *id : 0;
+}
+
+/* The selectors of a class as members `first` to `first + left`, or one selector. */
+static __always_inline __u32 open_class(struct job *job, __u32 class, __u32 *first, __u32 *left)
+{
+	struct fqdn_span *span;
+
+	*left = 0;
+	if (class <= job->rows->selectors_n)
+		return class;
+	span = RECORD(job, job->rows->classes, class - job->rows->selectors_n - 1, struct fqdn_span);
+	if (!span)
+		return 0;
+	*first = span->first;
+	*left = span->count;
+	return 0;
+}
+
+static long holds_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+
+	if (i >= s->high)
+		return 1;
+	if (member(job, s->low + i) != s->wanted)
+		return 0;
+	s->found = 1;
+	return 1;
+}
+
+/* The class holds the selector. */
+static __noinline int class_holds(struct job *job, __u32 class, __u32 selector)
+{
+	struct scratch *s = job->s;
+
+	if (open_class(job, class, &s->low, &s->high) == selector)
+		return 1;
+	s->wanted = selector;
+	s->found = 0;
+	bpf_loop(FQDN_CLASS_MAX, holds_step, job, 0);
+	return s->found;
+}
+
+static long port_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_port_range *range;
+
+	if (i >= s->high)
+		return 1;
+	range = RECORD(job, job->rows->ranges, s->low + i, struct fqdn_port_range);
+	if (!range)
+		return 1;
+	if (range->proto != s->flow.proto || s->flow.dest_port < range->low || s->flow.dest_port > range->high)
+		return 0;
+	s->found = 1;
+	return 1;
+}
+
+static __always_inline int ports_hold(struct job *job, __u32 set)
+{
+	struct scratch *s = job->s;
+	struct fqdn_span *span;
+
+	if (set == FQDN_PORTS_ANY || s->any_port)
+		return 1;
+	span = RECORD(job, job->rows->sets, set, struct fqdn_span);
+	if (!span)
+		return 0;
+	s->low = span->first;
+	s->high = span->count;
+	s->found = 0;
+	bpf_loop(65536, port_step, job, 0);
+	return s->found;
+}
+
+static __always_inline int server_holds(struct job *job, __u32 servers)
+{
+	struct scratch *s = job->s;
+
+	if (servers & FQDN_SERVERS_CIDR)
+		return class_holds(job, s->server_class, servers & ~FQDN_SERVERS_CIDR);
+	return (servers & s->entries) != 0;
+}
+
+static long search_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_grant *grant;
+	__u32 middle;
+
+	if (s->low >= s->high)
+		return 1;
+	middle = s->low + (s->high - s->low) / 2;
+	grant = RECORD(job, job->rows->grants, middle, struct fqdn_grant);
+	if (!grant)
+		return 1;
+	if (grant->subject < s->subject)
+		s->low = middle + 1;
+	else
+		s->high = middle;
+	return 0;
+}
+
+/* First grant of the selector whose subject is not below ours. */
+static __always_inline __u32 search_grant(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	s->low = s->grant;
+	s->high = s->grant_end;
+	bpf_loop(SEARCH_STEPS, search_step, job, 0);
+	return s->low;
+}
+
+static __always_inline __u32 next_selector(struct job *job)
+{
+	struct scratch *s = job->s;
+	__u32 turn = s->turn++;
+
+	if (turn == 0)
+		return s->with_any ? FQDN_SELECTOR_ANY : 0;
+	if (turn == 1)
+		return s->with_star ? FQDN_SELECTOR_STAR : 0;
+	if (turn == 2)
+		return open_class(job, s->judged_class, &s->members_first, &s->members_left);
+	if (turn - 3 < s->members_left)
+		return member(job, s->members_first + turn - 3);
+	s->done = 1;
+	return 0;
+}
+
+/*
+ * One round looks at one thing: 1. the next selector, 2. the next subject's first grant of it, 3. one grant.
+ */
+static long judge_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_selector *selector;
+	struct fqdn_grant *grant;
+
+	if (!s->selector) { /* 1 */
+		__u32 id = next_selector(job);
+
+		if (s->done)
+			return 1;
+		if (!id)
+			return 0;
+		selector = RECORD(job, job->rows->selectors, id - 1, struct fqdn_selector);
+		if (!selector)
+			return 1;
+		s->grant = selector->grants;
+		s->grant_end = selector->grants + selector->grants_n;
+		s->subject_at = 0;
+		s->subject = NO_GRANT;
+		s->selector = s->grant == s->grant_end ? 0 : id;
+		return 0;
+	}
+	if (s->subject == NO_GRANT) { /* 2 */
+		if (s->subject_at >= job->binding->count) {
+			s->selector = 0;
+			return 0;
+		}
+		s->subject = job->binding->subjects[s->subject_at & (FQDN_SUBJECTS_MAX - 1)];
+		s->subject_at++;
+		s->grant = search_grant(job);
+	}
+	grant = s->grant < s->grant_end ? RECORD(job, job->rows->grants, s->grant, struct fqdn_grant) : NULL; /* 3 */
+	if (!grant || grant->subject != s->subject) {
+		s->subject = NO_GRANT;
+		return 0;
+	}
+	s->grant++;
+	if ((grant->servers != 0) != s->asks)
+		return 0;
+	if (s->asks && !server_holds(job, grant->servers))
+		return 0;
+	if (!ports_hold(job, grant->ports))
+		return 0;
+	s->allowed = 1;
+	s->policy = grant->policy;
+	return 1;
+}
+
+/* Does a grant of the workload's subjects allow what the input says? `allowed`, `policy`. */
+static __noinline int judge(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	s->turn = 0;
+	s->members_left = 0;
+	s->selector = 0;
+	s->done = 0;
+	s->allowed = 0;
+	bpf_loop(JUDGE_STEPS, judge_step, job, 0);
+	return s->allowed;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Addresses of an answer become reachable, for the question's name, until their time is over. */
+#ifndef LEARN_H
+#define LEARN_H
+
+#include "reach.h"
+
+#define SECOND 1000000000ULL
+
+static __always_inline int queue_sweep(__u32 kind, const void *key, __u32 size)
+{
+	struct fqdn_sweep_item item = { .kind = kind };
+
+	__builtin_memcpy(item.key, key, size);
+	if (bpf_map_push_elem(&sweep, &item, BPF_ANY) == 0)
+		return 1;
+	count(FQDN_COUNT_SWEEP_LOST);
+	return 0;
+}
+
+/* The question's name gets, or has, its place in `names`; the bytes are compared (bypass: crafted hashes). */
+static __noinline int keep_name(struct job *job, const struct fqdn_node *node, __u64 until)
+{
+	struct scratch *s = job->s;
+	struct fqdn_name *name;
+	__u64 key = hash_name(job, node);
+
+	s->name_key = key;
+	name = bpf_map_lookup_elem(&names, &key);
+	if (!name) {
+		if (!queue_sweep(FQDN_SWEEP_NAME, &key, 8))
+			return 0;
+		s->read.until = until;
+		s->read.len = s->question.name_len;
+		for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
+			((__u64 *)s->read.bytes)[i] = ((__u64 *)s->question.name)[i];
+		bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST);
+		name = bpf_map_lookup_elem(&names, &key);
+		if (!name)
+			return 0;
+	}
+	if (name->len != s->question.name_len || !same_name(name->bytes, s->question.name))
+		return 0;
+	if (name->until < until)
+		name->until = until;
+	return 1;
+}
+
+/* Loopback, link-local and metadata, multicast...: in the image as addresses, with the profile's own. */
+static __always_inline int may_learn(struct job *job)
+{
+	struct scratch *s = job->s;
+	__u32 class = address_class(job, &s->flow.dest);
+
+	if (!class_holds(job, class, FQDN_SELECTOR_NEVER))
+		return 1;
+	s->judged_class = class;
+	s->asks = 0;
+	s->any_port = 1;
+	s->with_any = 0;
+	s->with_star = 0;
+	return judge(job);
+}
+
+static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh, __u64 now)
+{
+	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
+		struct fqdn_learned_name *entry = &value->names[i];
+
+		if (entry->name == fresh->name) {
+			if (entry->expiry < fresh->expiry)
+				entry->expiry = fresh->expiry;
+			entry->generation = fresh->generation;
+			entry->class = fresh->class;
+			entry->plain = fresh->plain;
+			return 1;
+		}
+	}
+	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
+		struct fqdn_learned_name *entry = &value->names[i];
+
+		if (entry->name && now < entry->expiry)
+			continue;
+		entry->name = fresh->name;
+		entry->generation = fresh->generation;
+		entry->expiry = fresh->expiry;
+		entry->class = fresh->class;
+		entry->plain = fresh->plain;
+		return 1;
+	}
+	return 0;
+}
+
+/* 1 = the address of `flow.dest` is learned for the question's name. */
+static __noinline int learn_address(struct job *job, __u64 expiry)
+{
+	struct scratch *s = job->s;
+	struct fqdn_learned_key key = { .cgroup = s->cgroup };
+	struct fqdn_learned_name fresh = {
+		.name = s->name_key, .generation = s->question.generation, .expiry = expiry,
+		.class = s->question.class, .plain = s->question.plain,
+	};
+	struct fqdn_learned *value;
+	int done;
+
+	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
+	value = bpf_map_lookup_elem(&learned, &key);
+	if (!value) {
+		__builtin_memset(&s->learned, 0, sizeof(s->learned));
+		s->learned.cgroup = key.cgroup;
+		__builtin_memcpy(s->learned.addr, key.addr, 16);
+		s->learned.names[0] = fresh;
+		if (!queue_sweep(FQDN_SWEEP_LEARNED, &key, sizeof(key)))
+			return 0;
+		if (bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
+			return 1;
+		value = bpf_map_lookup_elem(&learned, &key);
+		if (!value)
+			return 0;
+	}
+	bpf_spin_lock(&value->lock);
+	done = value->cgroup == key.cgroup && same_address(value->addr, (const union address *)key.addr) &&
+	       add_name(value, &fresh, s->now);
+	bpf_spin_unlock(&value->lock);
+	return done;
+}
+
+#endif

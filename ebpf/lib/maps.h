@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The pinned maps. Sizes are defaults; the loader may set others when it loads the programs. */
+#ifndef MAPS_H
+#define MAPS_H
+
+#include "vmlinux.h"
+#include "vendor/bpf_helpers.h"
+#include "vendor/bpf_endian.h"
+#include "fqdn_abi.h"
+
+/* A block of the image as 64-bit words. */
+struct block {
+	__u64 word[FQDN_BLOCK / 8];
+};
+
+#define PINNED __uint(pinning, LIBBPF_PIN_BY_NAME)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fqdn_node);
+	PINNED;
+} node SEC(".maps");
+
+struct image_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__type(key, __u32);
+	__type(value, struct block);
+};
+
+/* 0 = active, 1 = previous. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	PINNED;
+	__array(values, struct image_map);
+} image SEC(".maps");
+
+/* clang emits a struct that only an inner map names as a forward declaration; this makes it whole. */
+struct block force_block_type;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct fqdn_workload);
+	PINNED;
+} workloads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fqdn_binding_key);
+	__type(value, struct fqdn_binding);
+	PINNED;
+} bindings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fqdn_resolver_key);
+	__type(value, struct fqdn_resolver_value);
+	PINNED;
+} resolvers SEC(".maps");
+
+/* LRU: a question that never meets its answer makes room by itself; losing one only means not learning. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct fqdn_pending_key);
+	__type(value, struct fqdn_pending);
+	PINNED;
+} pending SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct fqdn_learned_key);
+	__type(value, struct fqdn_learned);
+	PINNED;
+} learned SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct fqdn_name);
+	PINNED;
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __s32);
+	__type(value, struct fqdn_sock);
+	PINNED;
+} sockets SEC(".maps");
+
+/* LRU: eviction can only deny. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct fqdn_inbound_key);
+	__type(value, struct fqdn_inbound);
+	PINNED;
+} inbound SEC(".maps");
+
+/* Holds an item for each entry of `learned` and `names`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 262144);
+	__type(value, struct fqdn_sweep_item);
+	PINNED;
+} sweep SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FQDN_COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+	PINNED;
+} stats SEC(".maps");
+
+static __always_inline void count(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&stats, &reason);
+
+	if (n)
+		*n += 1;
+}
+
+static __always_inline struct fqdn_node *the_node(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&node, &zero);
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* From packet to flow: addresses, protocol, ports. Whatever cannot be read is refused by its reason. */
+#ifndef PACKET_H
+#define PACKET_H
+
+#include "maps.h"
+
+/* include/uapi/linux/in.h, in6.h */
+#define PROTO_ICMP 1
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_ICMPV6 58
+#define PROTO_SCTP 132
+#define EXT_HOPOPTS 0
+#define EXT_ROUTING 43
+#define EXT_FRAGMENT 44
+#define EXT_AUTH 51
+#define EXT_DSTOPTS 60
+/* include/uapi/linux/if_ether.h, network order as in skb->protocol */
+#define ETHERTYPE_IPV4 bpf_htons(0x0800)
+#define ETHERTYPE_IPV6 bpf_htons(0x86DD)
+/* include/linux/socket.h */
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+/* include/net/tcp.h */
+#define TCP_FLAG_SYN 0x02
+#define TCP_FLAG_RST 0x04
+#define TCP_FLAG_ACK 0x10
+/* The loopback device is the first of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h). */
+#define LOOPBACK_DEVICE 1
+/* More extension headers than that carry nothing honest. */
+#define EXT_HEADERS_MAX 8
+
+union address {
+	__u8 bytes[16];
+	__u32 word[4];
+	__u64 half[2];
+};
+
+struct flow {
+	union address source;
+	union address dest;
+	__u16 source_port; /* host order, 0 where the protocol has none */
+	__u16 dest_port;
+	__u16 proto;
+	__u16 payload; /* offset of what follows the transport header */
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 hop_limit;
+	__u8 pad;
+};
+
+static __always_inline void map_v4(union address *a, __be32 v4)
+{
+	a->half[0] = 0;
+	a->word[2] = bpf_htonl(0x0000ffff);
+	a->word[3] = v4;
+}
+
+static __always_inline bool is_v4(const union address *a)
+{
+	return a->half[0] == 0 && a->word[2] == bpf_htonl(0x0000ffff);
+}
+
+static __always_inline bool is_loopback(const union address *a)
+{
+	if (is_v4(a))
+		return a->bytes[12] == 127;
+	return a->half[0] == 0 && a->half[1] == bpf_cpu_to_be64(1);
+}
+
+/* The options hold a source route: LSRR or SSRR (RFC 791 section 3.1), or cannot be read. */
+static __always_inline bool routes_itself(struct __sk_buff *skb, __u32 header)
+{
+	__u32 at = 20;
+	__u8 option[2];
+
+	for (int i = 0; i < 40; i++) {
+		if (at >= header)
+			return false;
+		if (bpf_skb_load_bytes(skb, at, option, 1))
+			return true;
+		if (option[0] == 0)
+			return false;
+		if (option[0] == 1) {
+			at += 1;
+			continue;
+		}
+		if (option[0] == 131 || option[0] == 137)
+			return true;
+		if (bpf_skb_load_bytes(skb, at, option, 2) || option[1] < 2)
+			return true;
+		at += option[1];
+	}
+	return true;
+}
+
+static __always_inline int read_transport(struct __sk_buff *skb, struct flow *f, __u32 at)
+{
+	__u8 head[14];
+
+	if (f->proto == PROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, at, head, 14))
+			return FQDN_COUNT_HEADER_MALFORMED;
+		f->tcp_flags = head[13];
+		f->payload = at + ((head[12] >> 4) * 4);
+	} else if (f->proto == PROTO_UDP || f->proto == PROTO_SCTP) {
+		if (bpf_skb_load_bytes(skb, at, head, 8))
+			return FQDN_COUNT_HEADER_MALFORMED;
+		f->payload = at + 8;
+	} else {
+		if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6) {
+			if (bpf_skb_load_bytes(skb, at, head, 1))
+				return FQDN_COUNT_HEADER_MALFORMED;
+			f->icmp_type = head[0];
+		}
+		f->payload = at;
+		return 0;
+	}
+	f->source_port = head[0] << 8 | head[1];
+	f->dest_port = head[2] << 8 | head[3];
+	return 0;
+}
+
+static __always_inline int read_v4(struct __sk_buff *skb, struct flow *f)
+{
+	__u8 head[20];
+	__be32 address;
+	__u32 header;
+
+	if (bpf_skb_load_bytes(skb, 0, head, 20))
+		return FQDN_COUNT_HEADER_MALFORMED;
+	header = (head[0] & 15) * 4;
+	if (head[0] >> 4 != 4 || header < 20)
+		return FQDN_COUNT_HEADER_MALFORMED;
+	if (header > 20 && routes_itself(skb, header))
+		return FQDN_COUNT_HEADER_ROUTING;
+	/* More fragments, or an offset: at this hook only a raw socket makes them. */
+	if ((head[6] & 0x3f) | head[7])
+		return FQDN_COUNT_HEADER_FRAGMENT;
+	__builtin_memcpy(&address, head + 12, 4);
+	map_v4(&f->source, address);
+	__builtin_memcpy(&address, head + 16, 4);
+	map_v4(&f->dest, address);
+	f->proto = head[9];
+	f->hop_limit = head[8];
+	return read_transport(skb, f, header);
+}
+
+static __always_inline int read_v6(struct __sk_buff *skb, struct flow *f)
+{
+	__u8 head[40];
+	__u8 extension[2];
+	__u32 at = 40;
+	__u8 next;
+
+	if (bpf_skb_load_bytes(skb, 0, head, 40) || head[0] >> 4 != 6)
+		return FQDN_COUNT_HEADER_MALFORMED;
+	__builtin_memcpy(f->source.bytes, head + 8, 16);
+	__builtin_memcpy(f->dest.bytes, head + 24, 16);
+	f->hop_limit = head[7];
+	next = head[6];
+	for (int i = 0; i < EXT_HEADERS_MAX; i++) {
+		if (next == EXT_ROUTING)
+			return FQDN_COUNT_HEADER_ROUTING;
+		if (next == EXT_FRAGMENT)
+			return FQDN_COUNT_HEADER_FRAGMENT;
+		if (next != EXT_HOPOPTS && next != EXT_DSTOPTS && next != EXT_AUTH) {
+			f->proto = next;
+			return read_transport(skb, f, at);
+		}
+		if (bpf_skb_load_bytes(skb, at, extension, 2))
+			return FQDN_COUNT_HEADER_MALFORMED;
+		/* RFC 4302 counts an authentication header in words of 4, RFC 8200 the others in 8. */
+		at += next == EXT_AUTH ? (extension[1] + 2) * 4 : (extension[1] + 1) * 8;
+		next = extension[0];
+	}
+	return FQDN_COUNT_HEADER_MALFORMED;
+}
+
+/* 0, or the reason for which the packet is refused. */
+static __noinline int read_flow(struct __sk_buff *skb, struct flow *f)
+{
+	__builtin_memset(f, 0, sizeof(*f));
+	if (skb->protocol == ETHERTYPE_IPV4)
+		return read_v4(skb, f);
+	if (skb->protocol == ETHERTYPE_IPV6)
+		return read_v6(skb, f);
+	return FQDN_COUNT_HEADER_MALFORMED;
+}
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* A DNS query on its way out: one well-formed question for a name that may be asked, or refused. */
+#ifndef QUERY_H
+#define QUERY_H
+
+#include "workload.h"
+
+/* RFC 1035 section 4.1, RFC 6891 section 6.1.2 */
+#define DNS_HEADER 12
+#define DNS_FLAG_QR 0x80
+#define DNS_FLAG_TC 0x02
+#define DNS_OPCODE 0x78
+#define DNS_RCODE 0x0f
+#define TYPE_A 1
+#define TYPE_CNAME 5
+#define TYPE_AAAA 28
+#define TYPE_OPT 41
+#define CLASS_IN 1
+
+static __always_inline __u32 be16_at(struct scratch *s, __u32 at)
+{
+	at &= FQDN_MESSAGE_MAX - 1;
+	return s->message[at] << 8 | s->message[at + 1];
+}
+
+static __always_inline __u32 be32_at(struct scratch *s, __u32 at)
+{
+	return be16_at(s, at) << 16 | be16_at(s, at + 2);
+}
+
+/* Copies the datagram's payload. False = longer than we read, or another length than its UDP header says. */
+static __always_inline int load_message(struct job *job)
+{
+	struct scratch *s = job->s;
+	struct __sk_buff *skb = job->skb;
+	__u32 at = s->flow.payload;
+	__u32 length = skb->len - at;
+	__u8 udp_length[2];
+
+	if (skb->len < at || bpf_skb_load_bytes(skb, at - 4, udp_length, 2))
+		return 0;
+	if ((udp_length[0] << 8 | udp_length[1]) != length + 8)
+		return 0;
+	asm volatile("" : "+r"(length));
+	/* The lower bound is for 6.1: "R4 invalid zero-sized read" */
+	if (length < DNS_HEADER || length > FQDN_MESSAGE_MAX)
+		return 0;
+	s->length = length;
+	return bpf_skb_load_bytes(skb, at, s->message, length) == 0;
+}
+
+/* One question, class IN, at most one OPT behind it, nothing more. */
+static __noinline int read_query(struct job *job)
+{
+	struct scratch *s = job->s;
+	__u32 at;
+
+	if (!load_message(job))
+		return 0;
+	if (s->message[2] & (DNS_FLAG_QR | DNS_OPCODE | DNS_FLAG_TC))
+		return 0;
+	if (be16_at(s, 4) != 1 || be16_at(s, 6) || be16_at(s, 8) || be16_at(s, 10) > 1)
+		return 0;
+	if (!read_name(job, DNS_HEADER))
+		return 0;
+	at = s->after;
+	if (at + 4 > s->length || be16_at(s, at + 2) != CLASS_IN)
+		return 0;
+	s->question.qtype = be16_at(s, at);
+	at += 4;
+	if (be16_at(s, 10)) {
+		if (at + 11 > s->length || s->message[at & (FQDN_MESSAGE_MAX - 1)] || be16_at(s, at + 1) != TYPE_OPT)
+			return 0;
+		at += 11 + be16_at(s, at + 9);
+	}
+	if (at != s->length)
+		return 0;
+	take_question(s);
+	return 1;
+}
+
+/* May the question's name be asked of this server? */
+static __noinline int may_ask(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	walk_name(job);
+	s->plain = 0;
+	if (s->has_star)
+		read_plain(job);
+	s->asks = 1;
+	s->any_port = 0;
+	s->with_any = 1;
+	s->with_star = s->plain;
+	s->judged_class = s->class;
+	s->entries = resolver_entries(s->generation, &s->flow.dest);
+	s->server_class = address_class(job, &s->flow.dest);
+	return judge(job);
+}
+
+/* Remembers the question, for the answer. */
+static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock)
+{
+	struct scratch *s = job->s;
+	struct fqdn_pending_key key = {};
+
+	key.cookie = bpf_get_socket_cookie(job->skb);
+	__builtin_memcpy(key.server, s->flow.dest.bytes, 16);
+	key.id = *(__u16 *)s->message;
+	key.port = s->flow.dest_port;
+	key.proto = s->flow.proto;
+	s->question.generation = s->generation;
+	s->question.time = s->now;
+	s->question.cgroup = s->cgroup;
+	s->question.class = s->class;
+	s->question.plain = s->plain;
+	s->question.tgid = 0;
+	if (sock) {
+		s->question.tgid = sock->tgid;
+		__builtin_memcpy(s->question.comm, sock->comm, 16);
+	}
+	return bpf_map_update_elem(&pending, &key, &s->question, BPF_ANY) == 0;
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* May the workload send to this address and port: by the names learned for it, or by CIDR. */
+#ifndef REACH_H
+#define REACH_H
+
+#include "workload.h"
+
+/* Class of a name that was learned under another policy: only its bytes can tell. */
+static __always_inline int restate(struct job *job, struct fqdn_learned_name *entry)
+{
+	struct scratch *s = job->s;
+	struct fqdn_name *name = bpf_map_lookup_elem(&names, &entry->name);
+
+	if (!name)
+		return 0;
+	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
+		((__u64 *)s->question.name)[i] = ((__u64 *)name->bytes)[i];
+	find_labels(job);
+	walk_name(job);
+	s->plain = 0;
+	if (s->has_star)
+		read_plain(job);
+	entry->class = s->class;
+	entry->plain = s->plain;
+	entry->generation = s->generation;
+	return 1;
+}
+
+static long learned_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_learned_name *entry = &s->learned.names[i & (FQDN_LEARNED_NAMES - 1)];
+
+	if (!entry->name || s->now >= entry->expiry)
+		return 0;
+	if (entry->generation != s->generation) {
+		if (!restate(job, entry))
+			return 0;
+		s->restated |= 1U << (i & (FQDN_LEARNED_NAMES - 1));
+	}
+	s->judged_class = entry->class;
+	s->with_star = s->has_star && entry->plain;
+	if (!judge(job))
+		return 0;
+	s->reached = 1;
+	s->expiry = entry->expiry;
+	return 1;
+}
+
+/* Copies the names out under the lock. The key is compared last: an element taken anew is not ours. */
+static __always_inline int read_learned(struct scratch *s, const struct fqdn_learned_key *key)
+{
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
+
+	if (!value)
+		return 0;
+	bpf_spin_lock(&value->lock);
+	__builtin_memcpy(s->learned.names, value->names, sizeof(value->names));
+	barrier();
+	s->learned.cgroup = value->cgroup;
+	__builtin_memcpy(s->learned.addr, value->addr, 16);
+	bpf_spin_unlock(&value->lock);
+	return s->learned.cgroup == key->cgroup && same_address(s->learned.addr, (const union address *)key->addr);
+}
+
+static __always_inline void write_restated(struct scratch *s, const struct fqdn_learned_key *key)
+{
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
+
+	if (!value)
+		return;
+	bpf_spin_lock(&value->lock);
+	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
+		struct fqdn_learned_name *fresh = &s->learned.names[i], *entry = &value->names[i];
+
+		if (!(s->restated & (1U << i)) || entry->name != fresh->name)
+			continue;
+		entry->generation = fresh->generation;
+		entry->class = fresh->class;
+		entry->plain = fresh->plain;
+	}
+	bpf_spin_unlock(&value->lock);
+}
+
+static __always_inline int reach_by_name(struct job *job)
+{
+	struct scratch *s = job->s;
+	struct fqdn_learned_key key = { .cgroup = s->cgroup };
+
+	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
+	s->reached = 0;
+	s->restated = 0;
+	if (!read_learned(s, &key))
+		return 0;
+	bpf_loop(FQDN_LEARNED_NAMES, learned_step, job, 0);
+	if (s->restated)
+		write_restated(s, &key);
+	return s->reached;
+}
+
+/* 1 = a rule allows `flow`; then `expiry` says until when, 0 = as long as the policy stands. */
+static __noinline int may_reach(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	s->asks = 0;
+	s->any_port = 0;
+	s->with_any = 0;
+	if (reach_by_name(job))
+		return 1;
+	s->judged_class = address_class(job, &s->flow.dest);
+	s->with_star = 0;
+	s->expiry = 0;
+	return judge(job);
+}
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Working buffers. A cgroup hook may be preempted on its CPU, so a buffer of the CPU is not ours by being
+ * here: each CPU has several, taken by compare-and-exchange. None free = denied (I1), counted.
+ *
+ * Loop state lies in the buffer and not in registers: the verifier knows nothing of a map value's content, so
+ * that all rounds of a loop look alike to it.
+ */
+#ifndef SCRATCH_H
+#define SCRATCH_H
+
+#include "packet.h"
+
+#define SCRATCH_PER_CPU 4
+/* A label is copied as 64 bytes whatever its length; what runs over is overwritten or cleared. */
+#define OVERRUN 64
+
+/* struct fqdn_learned without its lock, which may stand only in the map that it guards. */
+struct learned_copy {
+	__u64 no_lock;
+	__u64 cgroup;
+	__u8 addr[16];
+	struct fqdn_learned_name names[FQDN_LEARNED_NAMES];
+};
+_Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size");
+
+struct scratch {
+	__u64 busy;
+
+	/* the name at hand: on the wire, lower case, zero-padded; where its labels begin */
+	struct fqdn_pending question;
+	__u8 overrun[OVERRUN];
+	__u8 label_at[128];
+	__u32 labels;
+	__u32 plain; /* every byte is one that a pattern may hold */
+
+	/* the walk */
+	__u64 seed;
+	__u64 hash;
+	__u64 word0, word1;
+	__u32 word2;
+	__u32 long_at; /* offset of a label over LABEL_INLINE, else 0xffff */
+	__u32 state;
+	__u32 class;
+	__u32 edge_class, edge_next;
+	__u32 glob_at, glob_left;
+	__u64 glob_on, glob_keep, glob_present;
+
+	/* the judgement: input */
+	__u64 generation;
+	__u64 cgroup;
+	__u64 now;
+	struct flow flow;
+	__u32 judged_class;
+	__u32 with_any, with_star;
+	__u32 has_star;    /* the image has a bare star */
+	__u32 asks;        /* 0 = may it be reached, 1 = may it be asked */
+	__u32 any_port;
+	__u32 entries;     /* resolver entries that the server belongs to */
+	__u32 server_class;
+	/* loop state */
+	__u32 turn, members_first, members_left;
+	__u32 selector, grant, grant_end, subject_at, subject;
+	__u32 low, high, wanted;
+	__u64 address[2];  /* looked for, host order */
+	__u32 found;
+	__u32 restated;    /* learned names whose class was found anew, a bit each */
+	/* result */
+	__u32 allowed;
+	__u32 reached;
+	__u32 policy;
+	__u64 expiry;
+
+	/* a DNS message */
+	__u32 length;
+	__u32 at;          /* reading position */
+	__u32 limit;       /* a pointer must lead before this */
+	__u32 after;       /* position after the name just read */
+	__u32 out;
+	__u32 broken;
+	__u32 done;
+	__u32 records, answers, record;
+	__u32 owner_at;    /* where the chain's present name stands in the message */
+	__u32 min_ttl;
+	__u32 got;
+	__u32 options;
+	__u64 name_key;
+	__u64 sip[4];
+	struct fqdn_name read;  /* the name just read */
+	__u8 overrun2[OVERRUN];
+	struct fqdn_name chain; /* the name that the chain of CNAMEs has come to */
+	__u16 address_at[FQDN_ADDRESSES_MAX];
+	__u32 address_ttl[FQDN_ADDRESSES_MAX];
+	struct learned_copy learned;
+	__u8 message[FQDN_MESSAGE_MAX];
+	__u8 overrun3[512];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCRATCH_PER_CPU); /* times the CPUs, set by the loader */
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct scratch *take_scratch(void)
+{
+	__u32 first = bpf_get_smp_processor_id() * SCRATCH_PER_CPU;
+
+	for (__u32 i = 0; i < SCRATCH_PER_CPU; i++) {
+		__u32 key = first + i;
+		struct scratch *s = bpf_map_lookup_elem(&scratch, &key);
+
+		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
+			return s;
+	}
+	count(FQDN_COUNT_SCRATCH_BUSY);
+	return NULL;
+}
+
+static __always_inline void give_back(struct scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
+/* What the loops carry. Pointers live here, on the stack, where the verifier follows them into callbacks. */
+struct job {
+	void *image;
+	struct scratch *s;
+	const struct fqdn_image_walk *walk;
+	const struct fqdn_image_rows *rows;
+	const struct fqdn_binding *binding;
+	struct __sk_buff *skb;
+};
+
+static __always_inline struct block *image_block(struct job *job, __u32 index)
+{
+	return bpf_map_lookup_elem(job->image, &index);
+}
+
+/* Record `index` of a table of records of `size` bytes, a power of two up to 64. */
+#define RECORD(job, base, index, type)                                                     \
+	({                                                                                 \
+		struct block *_block = image_block(job, (base) + (index) / (64 / sizeof(type))); \
+		_block ? (type *)_block + (index) % (64 / sizeof(type)) : NULL;            \
+	})
+
+#endif

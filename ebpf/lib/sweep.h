@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Removes what is over, without any process: a timer visits a slice of the queue each time, deletes what has
+ * ended and queues the rest again. Expiry itself does not wait for it: every use compares the time.
+ */
+#ifndef SWEEP_H
+#define SWEEP_H
+
+#include "learn.h"
+
+/* include/uapi/linux/time.h */
+#define CLOCK_BOOTTIME 7
+/* A name stays this long after the last address learned for it. */
+#define NAME_REST (60 * SECOND)
+
+struct clock {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct clock);
+	PINNED;
+} clock SEC(".maps");
+
+static __always_inline int learned_is_over(const struct fqdn_sweep_item *item, __u64 now)
+{
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, item->key);
+	int over = 1;
+
+	if (!value)
+		return -1;
+	for (int i = 0; i < FQDN_LEARNED_NAMES; i++)
+		if (value->names[i].name && now < value->names[i].expiry)
+			over = 0;
+	return over;
+}
+
+static long sweep_step(__u32 i, void *unused)
+{
+	struct fqdn_sweep_item item;
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (bpf_map_pop_elem(&sweep, &item))
+		return 1;
+	if (item.kind == FQDN_SWEEP_LEARNED) {
+		int over = learned_is_over(&item, now);
+
+		if (over < 0)
+			return 0;
+		if (over) {
+			bpf_map_delete_elem(&learned, item.key);
+			count(FQDN_COUNT_SWEPT_LEARNED);
+			return 0;
+		}
+	} else {
+		struct fqdn_name *name = bpf_map_lookup_elem(&names, item.key);
+
+		if (!name)
+			return 0;
+		if (now > name->until + NAME_REST) {
+			bpf_map_delete_elem(&names, item.key);
+			return 0;
+		}
+	}
+	if (bpf_map_push_elem(&sweep, &item, BPF_ANY))
+		count(FQDN_COUNT_SWEEP_LOST);
+	return 0;
+}
+
+static int sweep_slice(void *map, int *key, struct clock *value)
+{
+	bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
+	bpf_timer_start(&value->timer, FQDN_SWEEP_MS * 1000000ULL, 0);
+	return 0;
+}
+
+/* The first packet that teaches starts the timer. */
+static __always_inline void start_sweep(struct fqdn_node *node)
+{
+	__u32 zero = 0;
+	struct clock *value;
+
+	if (node->sweeping || __sync_val_compare_and_swap(&node->sweeping, 0, 1))
+		return;
+	value = bpf_map_lookup_elem(&clock, &zero);
+	if (!value)
+		return;
+	bpf_timer_init(&value->timer, &clock, CLOCK_BOOTTIME);
+	bpf_timer_set_callback(&value->timer, sweep_slice);
+	bpf_timer_start(&value->timer, FQDN_SWEEP_MS * 1000000ULL, 0);
+}
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Whose packet it is: the nearest bound ancestor of the SOCKET's cgroup, never `current`'s. Kept in the
+ * socket's storage with the epoch of the bindings.
+ *
+ * The storage is a cache that two CPUs may fill at once, so it is written under an odd sequence number that
+ * only one of them gets; a reader that meets another number afterwards judges the slow way.
+ */
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include "judge.h"
+
+#define barrier() asm volatile("" ::: "memory")
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
+static __always_inline __u64 bound_ancestor(struct __sk_buff *skb)
+{
+	__u64 found = 0;
+
+	for (int level = 0; level <= FQDN_CGROUP_DEPTH; level++) {
+		__u64 id = bpf_skb_ancestor_cgroup_id(skb, level);
+
+		if (!id)
+			break;
+		if (bpf_map_lookup_elem(&workloads, &id))
+			found = id;
+	}
+	return found;
+}
+
+static __always_inline __u64 bound_ancestor_of_current(void)
+{
+	__u64 found = 0;
+
+	for (int level = 0; level <= FQDN_CGROUP_DEPTH; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+
+		if (!id)
+			break;
+		if (bpf_map_lookup_elem(&workloads, &id))
+			found = id;
+	}
+	return found;
+}
+
+/* 1 = the cache is ours to write until `end_write`. */
+static __always_inline int begin_write(struct fqdn_sock *sock)
+{
+	__u32 seq = READ_ONCE(sock->seq);
+
+	return !(seq & 1) && __sync_val_compare_and_swap(&sock->seq, seq, seq + 1) == seq;
+}
+
+static __always_inline void end_write(struct fqdn_sock *sock)
+{
+	__sync_fetch_and_add(&sock->seq, 1);
+}
+
+static __always_inline void remember_workload(struct fqdn_sock *sock, __u64 epoch, __u64 workload)
+{
+	if (!begin_write(sock))
+		return;
+	sock->workload = workload;
+	sock->epoch = epoch;
+	sock->proto = 0;
+	end_write(sock);
+}
+
+/* 1 = the cache knows the workload in this epoch. */
+static __always_inline int cached_workload(struct fqdn_sock *sock, __u64 epoch, __u64 *workload)
+{
+	__u32 seq = READ_ONCE(sock->seq);
+	__u64 have = READ_ONCE(sock->workload);
+	int same = READ_ONCE(sock->epoch) == epoch;
+
+	barrier();
+	if ((seq & 1) || READ_ONCE(sock->seq) != seq || !same)
+		return 0;
+	*workload = have;
+	return 1;
+}
+
+static __always_inline __u64 workload_of(struct __sk_buff *skb, struct fqdn_sock *sock, __u64 epoch)
+{
+	__u64 workload;
+
+	if (sock && cached_workload(sock, epoch, &workload))
+		return workload;
+	workload = bound_ancestor(skb);
+	if (sock)
+		remember_workload(sock, epoch, workload);
+	else
+		count(FQDN_COUNT_SOCKET_STATE_MISSING);
+	return workload;
+}
+
+static __always_inline int same_address(const __u8 *a, const union address *b)
+{
+	return *(const __u64 *)a == b->half[0] && *(const __u64 *)(a + 8) == b->half[1];
+}
+
+/* The packet is of the flow that the cache allows, under this image. */
+static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flow *f, __u64 epoch, __u64 generation)
+{
+	__u32 seq = READ_ONCE(sock->seq);
+	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port &&
+		   READ_ONCE(sock->generation) == generation && READ_ONCE(sock->epoch) == epoch && same_address(sock->addr, &f->dest);
+	__u64 expiry = READ_ONCE(sock->expiry);
+
+	barrier();
+	if ((seq & 1) || READ_ONCE(sock->seq) != seq || !same)
+		return 0;
+	return !expiry || bpf_ktime_get_boot_ns() < expiry;
+}
+
+static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 epoch, __u64 generation, __u64 workload, __u64 expiry)
+{
+	if (!begin_write(sock))
+		return;
+	__builtin_memcpy(sock->addr, f->dest.bytes, 16);
+	sock->port = f->dest_port;
+	sock->proto = f->proto;
+	sock->generation = generation;
+	sock->workload = workload;
+	sock->epoch = epoch;
+	sock->expiry = expiry;
+	end_write(sock);
+}
+
+/* Made in a network namespace that is not the host's; unknown = no. */
+static __always_inline int in_own_netns(const struct fqdn_sock *sock, const struct fqdn_node *node)
+{
+	return sock && sock->netns && sock->netns != node->host_netns;
+}
+
+/* The image that is active, and what a judgement needs of it. INVARIANT (I2): called once for each packet. */
+static __always_inline int open_image(struct job *job)
+{
+	__u32 zero = 0;
+
+	job->image = bpf_map_lookup_elem(&image, &zero);
+	if (!job->image)
+		return 0;
+	job->walk = (void *)image_block(job, 1);
+	job->rows = (void *)image_block(job, 2);
+	return job->walk && job->rows;
+}
+
+static __always_inline const struct fqdn_image_head *image_head(struct job *job)
+{
+	return (void *)image_block(job, 0);
+}
+
+static __always_inline int is_dns_port(const struct fqdn_image_head *head, __u16 port)
+{
+	for (__u32 i = 0; i < FQDN_DNS_PORTS; i++)
+		if (port && head->dns_ports[i] == port)
+			return 1;
+	return 0;
+}
+
+/* Resolver entries that an address belongs to, in this image's generation. */
+static __always_inline __u32 resolver_entries(__u64 generation, const union address *address)
+{
+	struct fqdn_resolver_key key = { .prefixlen = 64 + 128 };
+	struct fqdn_resolver_value *value;
+
+	__builtin_memcpy(key.generation, &generation, 8);
+	__builtin_memcpy(key.addr, address->bytes, 16);
+	value = bpf_map_lookup_elem(&resolvers, &key);
+	return value ? value->entries : 0;
+}
+
+#endif
