@@ -34,10 +34,13 @@ static __always_inline bool plain8(__u64 x)
 	return ((in & ~x) & HIGHS) == HIGHS;
 }
 
-/* The first `n` bytes of a word, n from 0. */
-static __always_inline __u64 first_bytes(__s32 n)
+/* The first `n` bytes of a word, n from below 0 to above 8; without a branch for the verifier to fork at. */
+static __always_inline __u64 first_bytes(__s64 n)
 {
-	return n >= 8 ? ~0ULL : n <= 0 ? 0 : (1ULL << (8 * n)) - 1;
+	__s64 cut = 8 - (n & ~(n >> 63));
+
+	cut &= ~(cut >> 63);
+	return (~0ULL >> (4 * cut)) >> (4 * cut);
 }
 
 /*
@@ -109,16 +112,14 @@ broken:
 	return 1;
 }
 
-/* Folds the letters and clears what lies behind the name. */
-static __always_inline void settle_name(struct scratch *s)
+/* Folds the letters and clears what the last label's copy left behind the name. */
+static long settle_step(__u32 i, struct job *job)
 {
-	__u64 *word = (__u64 *)s->read.bytes;
+	struct scratch *s = job->s;
+	__u64 *word = (__u64 *)(s->read.bytes + (8 * i & 255));
 
-	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++) {
-		__s32 left = *(volatile __u32 *)&s->read.len - 1 - 8 * i;
-
-		word[i] = left > 0 ? lower8(word[i]) & first_bytes(left) : 0;
-	}
+	*word = lower8(*word) & first_bytes((__s64)s->read.len - 1 - 8 * (__s64)i);
+	return 8 * i > s->read.len + OVERRUN;
 }
 
 /*
@@ -136,10 +137,12 @@ static __noinline int read_name(struct job *job, __u32 at)
 	s->labels = 0;
 	s->broken = 0;
 	s->done = 0;
+	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
+		((__u64 *)s->read.bytes)[i] = 0;
 	bpf_loop(NAME_STEPS, name_step, job, 0);
 	if (s->broken || !s->done)
 		return 0;
-	settle_name(s);
+	bpf_loop(FQDN_NAME_ROOM / 8, settle_step, job, 0);
 	return 1;
 }
 

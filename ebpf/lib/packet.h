@@ -69,32 +69,6 @@ static __always_inline bool is_loopback(const union address *a)
 	return a->half[0] == 0 && a->half[1] == bpf_cpu_to_be64(1);
 }
 
-/* The options hold a source route: LSRR or SSRR (RFC 791 section 3.1), or cannot be read. */
-static __always_inline bool routes_itself(struct __sk_buff *skb, __u32 header)
-{
-	__u32 at = 20;
-	__u8 option[2];
-
-	for (int i = 0; i < 40; i++) {
-		if (at >= header)
-			return false;
-		if (bpf_skb_load_bytes(skb, at, option, 1))
-			return true;
-		if (option[0] == 0)
-			return false;
-		if (option[0] == 1) {
-			at += 1;
-			continue;
-		}
-		if (option[0] == 131 || option[0] == 137)
-			return true;
-		if (bpf_skb_load_bytes(skb, at, option, 2) || option[1] < 2)
-			return true;
-		at += option[1];
-	}
-	return true;
-}
-
 static __always_inline int read_transport(struct __sk_buff *skb, struct flow *f, __u32 at)
 {
 	__u8 head[14];
@@ -133,7 +107,8 @@ static __always_inline int read_v4(struct __sk_buff *skb, struct flow *f)
 	header = (head[0] & 15) * 4;
 	if (head[0] >> 4 != 4 || header < 20)
 		return FQDN_COUNT_HEADER_MALFORMED;
-	if (header > 20 && routes_itself(skb, header))
+	/* Options: a source route among them sends the packet elsewhere, and no honest workload needs the others. */
+	if (header > 20)
 		return FQDN_COUNT_HEADER_ROUTING;
 	/* More fragments, or an offset: at this hook only a raw socket makes them. */
 	if ((head[6] & 0x3f) | head[7])

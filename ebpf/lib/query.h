@@ -41,9 +41,12 @@ static __always_inline int load_message(struct job *job)
 		return 0;
 	if ((udp_length[0] << 8 | udp_length[1]) != length + 8)
 		return 0;
-	asm volatile("" : "+r"(length));
-	/* The lower bound is for 6.1: "R4 invalid zero-sized read" */
-	if (length < DNS_HEADER || length > FQDN_MESSAGE_MAX)
+	OPAQUE(length);
+	/*
+	 * The lower bound is for 6.1 ("R4 invalid zero-sized read"). It comes second for 7.2, which keeps one arc of
+	 * numbers for a register: here -8 to 0xfff7, from the check above; without 0 to 11 that would be two.
+	 */
+	if (length > FQDN_MESSAGE_MAX || length < DNS_HEADER)
 		return 0;
 	s->length = length;
 	return bpf_skb_load_bytes(skb, at, s->message, length) == 0;

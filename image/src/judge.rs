@@ -80,8 +80,11 @@ impl Image {
 
     /// Port sets of every grant to reach what this name resolves to.
     pub fn reach_sets(&self, subjects: &Subjects, name: &WireName) -> Vec<u32> {
-        let mut sets: Vec<u32> = self
-            .selectors_of(name)
+        self.sets_of(subjects, self.selectors_of(name))
+    }
+
+    fn sets_of(&self, subjects: &Subjects, selectors: Vec<u32>) -> Vec<u32> {
+        let mut sets: Vec<u32> = selectors
             .into_iter()
             .flat_map(|selector| self.grants(selector))
             .filter(|grant| grant.servers == 0 && subjects.ids.contains(&grant.subject))
@@ -90,6 +93,11 @@ impl Image {
         sets.sort_unstable();
         sets.dedup();
         sets
+    }
+
+    /// Port sets of every grant to reach this address.
+    pub fn address_sets(&self, subjects: &Subjects, address: u128) -> Vec<u32> {
+        self.sets_of(subjects, self.class(self.address_class(address)))
     }
 
     /// Class of an address.

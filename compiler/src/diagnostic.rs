@@ -1,0 +1,219 @@
+//! What the author of a policy is told: a stable code, a place, one line, and help.
+
+use crate::source::{Source, Span};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use std::fmt::Write as _;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// No image is made.
+    Error,
+    /// An image is made; it may do less than the author thinks.
+    Warning,
+    /// Worth knowing.
+    Notice,
+}
+
+impl Severity {
+    /// The word in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($( $name:ident $code:literal $severity:ident $doc:literal; )*) => {
+        /// Stable names of the findings.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs)]
+        pub enum Code { $( $name ),* }
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[ $( Code::$name ),* ];
+            /// The code as printed.
+            pub fn text(self) -> &'static str { match self { $( Code::$name => $code ),* } }
+            /// How much it matters.
+            pub fn severity(self) -> Severity { match self { $( Code::$name => Severity::$severity ),* } }
+            /// What it means and what to do, for `fqdnc explain`.
+            pub fn explanation(self) -> &'static str { match self { $( Code::$name => $doc ),* } }
+        }
+    };
+}
+
+codes! {
+    Unreadable "unreadable" Error "The file cannot be read as text. Policies are UTF-8 text.";
+    TooLarge "too-large" Error "The file is larger than 256 MiB. Split it.";
+    Character "ambiguous-character" Error "The text holds a character that YAML readers or terminals take in different ways: a line or paragraph separator, a next-line, a NUL, a control or bidirectional mark. A reviewer could be shown another policy than the one compiled. Write it as an escape inside double quotes, or remove it.";
+    Syntax "yaml-syntax" Error "The text is not YAML.";
+    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. YAML readers disagree on which counts.";
+    Alias "yaml-alias" Error "Aliases repeat so much that the document would become huge, or an alias has no anchor.";
+    Depth "yaml-depth" Error "The document is nested deeper than 64 levels.";
+    Tag "yaml-tag" Error "Tags change what a value is. Write the value itself.";
+    AmbiguousScalar "ambiguous-scalar" Error "A plain word that older YAML readers take for a boolean. Quote it, or write true or false.";
+    UnknownKind "unknown-kind" Error "A kind of a policy API group that is not known. A misspelt policy would enforce nothing.";
+    UnknownVersion "unknown-version" Error "A policy of an API version that is not known.";
+    UnknownKey "unknown-key" Error "A key that the policy language does not have. Ignoring it would allow more, or other, than was written.";
+    MissingKey "missing-key" Error "A key that is required.";
+    WrongType "wrong-type" Error "A value of another type than the policy language wants.";
+    WrongValue "wrong-value" Error "A value outside of what the policy language allows.";
+    Unsupported "unsupported" Error "Something that Cilium enforces and this tool cannot. To ignore it would allow more, or other, than was written. Remove it, or leave this policy to the CNI.";
+    NodeSelector "node-selector" Error "nodeSelector selects hosts; there is no host workload to bind a policy to yet.";
+    NoSelector "no-selector" Error "A rule needs an endpointSelector.";
+    NoDirection "no-direction" Error "A rule needs at least one of ingress, ingressDeny, egress and egressDeny.";
+    NoSpec "no-spec" Error "A policy needs spec or specs.";
+    ForeignNamespace "foreign-namespace" Error "The endpointSelector of a CiliumNetworkPolicy applies in the policy's own namespace only.";
+    BadName "bad-name" Error "Not a name of a Kubernetes object or namespace.";
+    BadLabel "bad-label" Error "Not a label key or value.";
+    BadRequirement "bad-requirement" Error "In and NotIn need values, Exists and DoesNotExist have none.";
+    BadPattern "bad-pattern" Error "Not a name or pattern. Names are made of letters, digits, `-` and `_`, labels joined by single dots; `*` is for matchPattern only. Write an international name in its xn-- form.";
+    OneOfNamePattern "name-or-pattern" Error "An entry has exactly one of matchName and matchPattern.";
+    BadPort "bad-port" Error "Not a port: 1 to 65535 in quotes, or the name of a service.";
+    BadRange "bad-port-range" Error "endPort must not be below port.";
+    TooManyPorts "too-many-ports" Error "At most 40 ports in one toPorts entry, as in Cilium.";
+    BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length.";
+    BadExcept "bad-except" Error "An exception must lie inside the prefix.";
+    DnsPort "dns-port" Error "rules.dns stands beside single TCP or UDP ports: no port, a range or another protocol cannot be DNS.";
+    DnsIngress "dns-ingress" Error "rules.dns belongs to egress.";
+    MixedPeers "mixed-peers" Error "An egress rule has one kind of destination. Write a rule for each.";
+    SamePolicy "same-policy" Error "The same kind, namespace and name stands twice. A cluster would replace the first by the second, a union would widen it.";
+    NoPolicy "no-policy" Error "No policy was found in what was given.";
+    BadProfile "bad-profile" Error "The profile contradicts itself.";
+    TooMany "too-many" Error "More than an image can hold.";
+    Budget "budget" Error "Wildcards overlap so much that their combinations would fill the image. Narrow one of the patterns named.";
+    EmptyEgress "empty-egress" Warning "`egress: []` is no default deny and enforces nothing, in Cilium as here. Write `egress: [{}]` to deny all.";
+    DenyAll "deny-all" Warning "An empty egress rule allows nothing and turns default deny on.";
+    SelectsNothing "selects-nothing" Warning "An empty list of destinations selects nothing, so the rule allows nothing.";
+    NeverMatches "never-matches" Warning "A label over 63 octets or a name over 255 can stand in no DNS query.";
+    InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable.";
+    DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
+    DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
+    DnsTcp "dns-tcp" Notice "DNS over TCP is refused for now, whatever a policy allows; truncated answers are not retried.";
+    RefuseDrop "refuse-drop" Notice "A refused query fails with EPERM for now; no answer is synthesised.";
+    DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";
+    Ingress "ingress" Notice "Ingress rules are left to the CNI.";
+    OtherPolicy "other-policy" Notice "A Kubernetes NetworkPolicy is left to the CNI.";
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// What.
+    pub code: Code,
+    /// Where.
+    pub source: Option<Source>,
+    /// Where in it.
+    pub span: Span,
+    /// One line.
+    pub message: String,
+    /// Under the text.
+    pub label: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl Diagnostic {
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+
+    /// `file:line:column`, or the file, or nothing.
+    pub fn place(&self) -> String {
+        match &self.source {
+            None => String::new(),
+            Some(source) => {
+                let (line, column) = source.line_column(self.span.start);
+                format!("{}:{line}:{column}", source.name)
+            }
+        }
+    }
+
+    /// The report for people.
+    pub fn human(&self, colour: bool) -> String {
+        let mut report = MietteDiagnostic::new(format!("{}[{}]: {}", self.severity().word(), self.code.text(), self.message))
+            .with_severity(match self.severity() {
+                Severity::Error => miette::Severity::Error,
+                Severity::Warning => miette::Severity::Warning,
+                Severity::Notice => miette::Severity::Advice,
+            });
+        if !self.help.is_empty() {
+            report = report.with_help(self.help.clone());
+        }
+        let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(120);
+        let mut out = String::new();
+        let done = match &self.source {
+            Some(source) if !source.text.is_empty() => {
+                let length = self.span.end.saturating_sub(self.span.start).max(1);
+                let report = report.with_label(LabeledSpan::new(Some(self.label.clone()), self.span.start, length));
+                let named = miette::Report::new(report).with_source_code(NamedSource::new(&source.name, source.text.to_string()));
+                handler.render_report(&mut out, named.as_ref())
+            }
+            Some(source) => handler.render_report(&mut out, &report).and_then(|()| writeln!(out, "   in {}", source.name)),
+            None => handler.render_report(&mut out, &report),
+        };
+        if done.is_err() {
+            out = format!("{}[{}]: {} ({})\n", self.severity().word(), self.code.text(), self.message, self.place());
+        }
+        out
+    }
+
+    /// For programs.
+    pub fn json(&self) -> serde_json::Value {
+        let (line, column) = self.source.as_ref().map_or((0, 0), |s| s.line_column(self.span.start));
+        serde_json::json!({
+            "code": self.code.text(),
+            "severity": self.severity().word(),
+            "file": self.source.as_ref().map(|s| s.name.to_string()),
+            "line": line,
+            "column": column,
+            "start": self.span.start,
+            "end": self.span.end,
+            "message": self.message,
+            "label": self.label,
+            "help": self.help,
+        })
+    }
+}
+
+/// Collects findings.
+#[derive(Debug, Default)]
+pub struct Findings(pub Vec<Diagnostic>);
+
+impl Findings {
+    /// Adds one at a place.
+    pub fn at(&mut self, code: Code, source: &Source, span: Span, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+        let (message, label, help) = (message.into(), label.into(), help.into());
+        self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help });
+    }
+
+    /// Adds one without a place.
+    pub fn general(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help) = (message.into(), help.into());
+        self.0.push(Diagnostic { code, source: None, span: Span::default(), message, label: String::new(), help });
+    }
+
+    /// Whether any finding stops the compilation.
+    pub fn refused(&self) -> bool {
+        self.0.iter().any(|d| d.severity() == Severity::Error)
+    }
+
+    /// How many of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.0.iter().filter(|d| d.severity() == severity).count()
+    }
+
+    /// By file and place.
+    pub fn sort(&mut self) {
+        self.0.sort_by(|a, b| {
+            let key = |d: &Diagnostic| (d.source.as_ref().map(|s| s.name.clone()), d.span, d.code, d.message.clone());
+            key(a).cmp(&key(b))
+        });
+        self.0.dedup_by(|a, b| a.code == b.code && a.span == b.span && a.message == b.message && a.place() == b.place());
+    }
+}

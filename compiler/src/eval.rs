@@ -1,0 +1,76 @@
+//! The reference: verdicts straight from the rules, slow and obvious. Image walk and kernel must agree with it.
+
+use crate::lower::{Grant, Rules, Servers, What};
+use fqdn_image::WireName;
+use fqdn_image::judge::Port;
+use fqdn_image::labels::Labels;
+
+/// A question about a workload.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// May it ask any resolver for this name?
+    Resolve(WireName),
+    /// May it connect to what this name resolved to?
+    ReachName(WireName, Port),
+    /// May it connect to this address?
+    ReachAddress(u128, Port),
+}
+
+impl Rules {
+    /// Whether a rule selects the workload and denies by default.
+    pub fn enforced(&self, labels: &Labels) -> bool {
+        self.subjects.iter().any(|(selector, deny)| *deny && selector.selects(labels))
+    }
+
+    /// The answer, and the policies that allow.
+    pub fn answer(&self, labels: &Labels, question: &Question) -> (bool, Vec<&str>) {
+        let mut policies: Vec<&str> = self
+            .grants
+            .iter()
+            .filter(|grant| grant.subject.is_none_or(|s| self.subjects[s as usize].0.selects(labels)))
+            .filter(|grant| self.allows(grant, question))
+            .map(|grant| self.policies[grant.policy as usize].as_str())
+            .collect();
+        policies.sort_unstable();
+        policies.dedup();
+        (!self.enforced(labels) || !policies.is_empty(), policies)
+    }
+
+    fn allows(&self, grant: &Grant, question: &Question) -> bool {
+        match question {
+            Question::Resolve(name) => grant.servers.is_some() && self.names(grant.what, name),
+            Question::ReachName(name, port) => {
+                grant.servers.is_none() && !self.is_dns(*port) && self.names(grant.what, name) && self.ports_hold(grant.ports, *port)
+            }
+            Question::ReachAddress(address, port) if self.is_dns(*port) => {
+                let server = matches!(grant.servers, Some(Servers::Addresses(n)) if self.holds(n, *address));
+                server && grant.what == What::AnyName && self.ports_hold(grant.ports, *port)
+            }
+            Question::ReachAddress(address, port) => {
+                let inside = matches!(grant.what, What::Addresses(n) if self.holds(n, *address));
+                grant.servers.is_none() && inside && self.ports_hold(grant.ports, *port)
+            }
+        }
+    }
+
+    fn is_dns(&self, port: Port) -> bool {
+        self.dns_ports.contains(&port.port)
+    }
+
+    fn names(&self, what: What, name: &WireName) -> bool {
+        match what {
+            What::AnyName => true,
+            What::Names(n) => self.patterns[n as usize].matches(name),
+            What::Addresses(_) => false,
+        }
+    }
+
+    fn holds(&self, addresses: u32, address: u128) -> bool {
+        self.addresses[addresses as usize].1.iter().any(|(low, high)| (*low..=*high).contains(&address))
+    }
+
+    fn ports_hold(&self, set: u32, port: Port) -> bool {
+        let set = &self.ports[set as usize];
+        set.is_empty() || set.iter().any(|p| p.proto == port.proto && (p.low..=p.high).contains(&port.port))
+    }
+}

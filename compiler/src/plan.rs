@@ -1,0 +1,141 @@
+//! Rules to tables: numbers for everything that the kernel reads.
+
+use crate::automaton::{self, Classes, OverBudget};
+use crate::lower::{Rules, Servers, What};
+use crate::policy::{Profile, Ranges};
+use fqdn_image::Pattern;
+use fqdn_image::abi::{self, Grant, PortRange, Resolver};
+use fqdn_image::tables::{SelectorText, Tables};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why rules fit into no tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// Wildcards overlap too much.
+    Budget(OverBudget),
+    /// More than the format holds: what, and how many it holds.
+    TooMany(&'static str, usize),
+}
+
+/// The tables of an image.
+pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
+    let limit = |what, n: usize, most: usize| if n > most { Err(PlanError::TooMany(what, most)) } else { Ok(()) };
+    limit("DNS ports", rules.dns_ports.len(), abi::DNS_PORTS as usize)?;
+    limit("bytes in one label selector", rules.subjects.iter().map(|(s, _)| s.to_string().len()).max().unwrap_or(0), usize::from(u16::MAX))?;
+
+    let patterns: Vec<&Pattern> = rules.patterns.iter().filter(|p| **p != Pattern::Everything).collect();
+    let star = patterns.len() != rules.patterns.len();
+    let first_names = abi::SELECTOR_NEVER + 1;
+    let first_addresses = first_names + patterns.len() as u32;
+    let selectors_n = first_addresses - 1 + rules.addresses.len() as u32;
+    // `Everything` sorts before every other pattern.
+    let name_selector = |n: u32| match (star, n) {
+        (true, 0) => abi::SELECTOR_STAR,
+        (true, n) => first_names + n - 1,
+        (false, n) => first_names + n,
+    };
+    let address_selector = |n: u32| first_addresses + n;
+
+    let mut selectors = vec![
+        SelectorText::Names("(any name)".into()),
+        SelectorText::Names("*".into()),
+        SelectorText::Addresses("(never learned)".into()),
+    ];
+    selectors.extend(patterns.iter().map(|p| SelectorText::Names(p.to_string())));
+    selectors.extend(rules.addresses.iter().map(|(text, _)| SelectorText::Addresses(text.clone())));
+
+    let mut grants: Vec<Vec<Grant>> = vec![Vec::new(); selectors_n as usize];
+    for grant in &rules.grants {
+        let selector = match grant.what {
+            What::AnyName => abi::SELECTOR_ANY,
+            What::Names(n) => name_selector(n),
+            What::Addresses(n) => address_selector(n),
+        };
+        grants[selector as usize - 1].push(Grant {
+            subject: grant.subject.map_or(abi::SUBJECT_ALL, |s| s + 1),
+            ports: grant.ports,
+            servers: match grant.servers {
+                None => 0,
+                Some(Servers::Resolvers(mask)) => mask,
+                Some(Servers::Addresses(n)) => abi::SERVERS_CIDR | address_selector(n),
+            },
+            policy: grant.policy,
+        });
+    }
+    for rows in &mut grants {
+        rows.sort_unstable_by_key(|g| (g.subject, g.servers, g.ports, g.policy));
+    }
+
+    let mut classes = Classes::new(selectors_n);
+    let named: Vec<(Pattern, u32)> = patterns.into_iter().cloned().zip(first_names..).collect();
+    let automaton = automaton::build(&named, &mut classes).map_err(PlanError::Budget)?;
+    let mut ranges: Vec<(&Ranges, u32)> = rules.addresses.iter().zip(first_addresses..).map(|((_, r), id)| (r, id)).collect();
+    let never: Ranges = rules.never.iter().map(|cidr| cidr.range()).collect();
+    ranges.push((&never, abi::SELECTOR_NEVER));
+    let intervals = intervals(&ranges, &mut classes);
+    limit("selectors that match one name", classes.rows.iter().map(Vec::len).max().unwrap_or(0), abi::CLASS_MAX as usize)?;
+
+    let mut subjects = vec![(String::new(), 0)];
+    subjects.extend(rules.subjects.iter().map(|(selector, deny)| (selector.to_string(), if *deny { abi::SUBJECT_DEFAULT_DENY as u16 } else { 0 })));
+    let sets = rules.ports.iter().map(|set| set.iter().map(|p| PortRange { proto: p.proto, low: p.low, high: p.high, pad: 0 }).collect()).collect();
+    Ok(Tables {
+        flags: if star { abi::IMAGE_STAR } else { 0 },
+        ttl: profile.ttl,
+        dns_ports: rules.dns_ports.clone(),
+        automaton,
+        classes: classes.rows,
+        selectors,
+        grants,
+        sets,
+        intervals,
+        subjects,
+        policies: rules.policies.clone(),
+        resolvers: resolvers(profile),
+        profile: profile.text.join("\n"),
+        patterns: rules.patterns.len() as u32,
+    })
+}
+
+/// Where one address's class ends and the next begins.
+fn intervals(ranges: &[(&Ranges, u32)], classes: &mut Classes) -> Vec<(u128, u32)> {
+    let mut edges: Vec<(u128, bool, u32)> = Vec::new();
+    for (list, selector) in ranges {
+        for (low, high) in *list {
+            edges.push((*low, true, *selector));
+            if let Some(behind) = high.checked_add(1) {
+                edges.push((behind, false, *selector));
+            }
+        }
+    }
+    edges.sort_unstable();
+    let mut open: BTreeSet<u32> = BTreeSet::new();
+    let mut depth: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut out: Vec<(u128, u32)> = vec![(0, 0)];
+    let mut rest = edges.as_slice();
+    while let Some((at, _, _)) = rest.first() {
+        let here = rest.iter().take_while(|(a, _, _)| a == at).count();
+        for (_, opens, selector) in &rest[..here] {
+            let count = depth.entry(*selector).or_default();
+            *count = if *opens { *count + 1 } else { count.saturating_sub(1) };
+            if *count > 0 { open.insert(*selector) } else { open.remove(selector) };
+        }
+        let class = classes.number(open.iter().copied().collect());
+        match out.last_mut() {
+            Some(last) if last.0 == *at => last.1 = class,
+            Some(last) if last.1 == class => {}
+            _ => out.push((*at, class)),
+        }
+        rest = &rest[here..];
+    }
+    out
+}
+
+fn resolvers(profile: &Profile) -> Vec<Resolver> {
+    let mut out = Vec::new();
+    for (entry, resolver) in profile.resolvers.iter().enumerate() {
+        for cidr in &resolver.addresses {
+            out.push(Resolver { addr: cidr.address.to_be_bytes(), prefix: u32::from(cidr.length), entry: entry as u32, pad: [0; 2] });
+        }
+    }
+    out
+}

@@ -1,0 +1,163 @@
+//! The cluster's facts: from a document, or the defaults that suit a single machine.
+
+use crate::diagnostic::{Code, Findings};
+use crate::document::{Cnames, InCluster, ProfileDocument, Refuse};
+use crate::policy::{Cidr, Profile, Resolver};
+use crate::source::Source;
+use crate::yaml::{Node, Step};
+use fqdn_image::abi;
+use fqdn_image::labels::Labels;
+
+/// What is known without a profile: the usual DNS services; their addresses are what the loader is told.
+pub fn default() -> Profile {
+    let resolvers = [
+        ("kube-system", "k8s-app=kube-dns", 53),
+        ("kube-system", "k8s-app=node-local-dns", 53),
+        ("openshift-dns", "dns.operator.openshift.io/daemonset-dns=default", 53),
+    ]
+    .into_iter()
+    .filter_map(|(namespace, labels, port)| {
+        let all = format!("{labels},io.cilium.k8s.policy.cluster=default");
+        Some(Resolver { name: format!("{namespace}/{labels}"), labels: Labels::parse(&all, namespace).ok()?, addresses: Vec::new(), ports: vec![port] })
+    })
+    .collect();
+    let mut profile = Profile {
+        text: Vec::new(),
+        resolvers,
+        cluster: Vec::new(),
+        delegate: false,
+        host: Vec::new(),
+        ttl: [0, 86_400, 0],
+        never_learn: Vec::new(),
+        given: false,
+    };
+    describe(&mut profile);
+    profile
+}
+
+/// The profile that a document describes.
+pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings: &mut Findings) -> Option<Profile> {
+    let before = findings.0.len();
+    let at = |path: &[Step<'_>]| root.span_of(path);
+    if document.api_version != "fqdn.policy/v1" {
+        findings.at(Code::UnknownVersion, source, at(&[Step::Key("apiVersion")]), "not a version of the profile", "not known", "write `fqdn.policy/v1`");
+    }
+    let mut profile = default();
+    profile.given = true;
+    let list = |key: &str, texts: &[String], path: &[Step<'_>], findings: &mut Findings| -> Vec<Cidr> {
+        let mut out = Vec::new();
+        for (i, text) in texts.iter().enumerate() {
+            match Cidr::parse(text) {
+                Ok(cidr) => out.push(cidr),
+                Err(why) => {
+                    let mut path = path.to_vec();
+                    path.push(Step::Index(i));
+                    let message = format!("`{}` in `{key}` is no prefix: {why}", text.escape_default());
+                    findings.at(Code::BadCidr, source, at(&path), message, "here", "");
+                }
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        out
+    };
+    if let Some(entries) = &document.resolvers {
+        profile.resolvers.clear();
+        if entries.len() > abi::RESOLVER_ENTRIES as usize {
+            findings.at(Code::TooMany, source, at(&[Step::Key("resolvers")]), format!("more than {} resolver entries", abi::RESOLVER_ENTRIES), "here", "");
+        }
+        for (i, entry) in entries.iter().enumerate() {
+            let path = [Step::Key("resolvers"), Step::Index(i)];
+            let texts: Vec<String> = entry.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let labels = Labels::parse(&texts.join(","), &entry.namespace).unwrap_or_else(|why| {
+                findings.at(Code::BadLabel, source, at(&path), why, "in this entry", "");
+                Labels::default()
+            });
+            let addresses = list("addresses", &entry.addresses, &[path[0], path[1], Step::Key("addresses")], findings);
+            profile.resolvers.push(Resolver {
+                name: format!("{}/{}", entry.namespace, texts.join(",")),
+                labels,
+                addresses,
+                ports: entry.ports.clone().unwrap_or_else(|| vec![53]),
+            });
+        }
+    }
+    if let Some(texts) = &document.cluster_cidrs {
+        profile.cluster = list("clusterCIDRs", texts, &[Step::Key("clusterCIDRs")], findings);
+    }
+    match document.in_cluster {
+        Some(choice) => profile.delegate = choice == InCluster::Delegate,
+        None if !profile.cluster.is_empty() => {
+            let span = root.key_span("clusterCIDRs").unwrap_or(root.span);
+            findings.at(Code::MissingKey, source, span, "`inCluster` is missing", "needs a choice", "write `inCluster: delegate` (the CNI decides) or `inCluster: deny`");
+        }
+        None => {}
+    }
+    for (name, texts) in document.entities.iter().flatten() {
+        let addresses = list(name, texts, &[Step::Key("entities"), Step::Key(name)], findings);
+        if name == "host" || name == "remote-node" {
+            profile.host.extend(addresses);
+        }
+    }
+    if let Some(ttl) = &document.ttl {
+        for (i, (key, text)) in [("min", &ttl.min), ("max", &ttl.max), ("grace", &ttl.grace)].into_iter().enumerate() {
+            let Some(text) = text else { continue };
+            match seconds(text) {
+                Some(seconds) => profile.ttl[i] = seconds,
+                None => {
+                    let path = [Step::Key("ttl"), Step::Key(key)];
+                    findings.at(Code::WrongValue, source, at(&path), format!("`{}` is no duration", text.escape_default()), "here", "write seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`");
+                }
+            }
+        }
+        if profile.ttl[0] > profile.ttl[1] {
+            findings.at(Code::BadProfile, source, at(&[Step::Key("ttl")]), "the least ttl is over the most", "here", "");
+        }
+    }
+    if document.cnames == Some(Cnames::Chain) {
+        findings.at(Code::Unsupported, source, at(&[Step::Key("cnames")]), "`cnames: chain` cannot be enforced yet", "not supported", "write `cnames: question`");
+    }
+    if document.refuse.is_some_and(|refuse| refuse != Refuse::Drop) {
+        findings.at(Code::RefuseDrop, source, at(&[Step::Key("refuse")]), "a refused query fails with EPERM for now", "no answer is made", "write `refuse: drop`");
+    }
+    if let Some(texts) = &document.never_learn {
+        profile.never_learn = list("neverLearn", texts, &[Step::Key("neverLearn")], findings);
+    }
+    describe(&mut profile);
+    let refused = findings.0[before..].iter().any(|d| d.severity() == crate::diagnostic::Severity::Error);
+    (!refused).then_some(profile)
+}
+
+fn seconds(text: &str) -> Option<u32> {
+    let (number, factor) = match text.char_indices().next_back()? {
+        (at, 's') => (&text[..at], 1),
+        (at, 'm') => (&text[..at], 60),
+        (at, 'h') => (&text[..at], 3_600),
+        (at, 'd') => (&text[..at], 86_400),
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(factor).filter(|s| *s <= 31_536_000)
+}
+
+/// The lines that dump and status show.
+fn describe(profile: &mut Profile) {
+    let join = |cidrs: &[Cidr]| cidrs.iter().map(Cidr::to_string).collect::<Vec<_>>().join(",");
+    let mut text = Vec::new();
+    for (i, resolver) in profile.resolvers.iter().enumerate() {
+        let addresses = if resolver.addresses.is_empty() { "as-the-loader-is-told".into() } else { join(&resolver.addresses) };
+        let ports: Vec<String> = resolver.ports.iter().map(u16::to_string).collect();
+        text.push(format!("resolver {i} {} addresses {addresses} ports {}", resolver.name, ports.join(",")));
+    }
+    if !profile.cluster.is_empty() {
+        text.push(format!("clusterCIDRs {}", join(&profile.cluster)));
+    }
+    text.push(format!("inCluster {}", if profile.delegate { "delegate" } else { "deny" }));
+    if !profile.host.is_empty() {
+        text.push(format!("host {}", join(&profile.host)));
+    }
+    if !profile.never_learn.is_empty() {
+        text.push(format!("neverLearn {}", join(&profile.never_learn)));
+    }
+    text.push(format!("ttl min {}s max {}s grace {}s", profile.ttl[0], profile.ttl[1], profile.ttl[2]));
+    profile.text = text;
+}

@@ -1,0 +1,143 @@
+//! Verdict tables: questions whose answers people wrote down, put to the image and to the reference.
+
+use crate::diagnostic::{Code, Findings};
+use crate::document::{Expect, VerdictsDocument, WorkloadEntry};
+use crate::eval::Question;
+use crate::lower::Rules;
+use crate::policy::Cidr;
+use crate::schema;
+use crate::source::Source;
+use crate::yaml;
+use fqdn_image::judge::{Port, Verdict};
+use fqdn_image::labels::Labels;
+use fqdn_image::{Image, WireName};
+
+/// A table, checked.
+#[derive(Debug)]
+pub struct Table {
+    /// Profile beside it.
+    pub profile: Option<String>,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Debug)]
+pub struct Row {
+    /// How it reads.
+    pub text: String,
+    /// Line in the file.
+    pub line: usize,
+    /// Namespace of the workload.
+    pub namespace: String,
+    /// Its labels as `k=v,...`.
+    pub label_text: String,
+    /// The same, parsed.
+    pub labels: Labels,
+    /// What is asked.
+    pub question: Question,
+    /// Expected: allowed.
+    pub allow: bool,
+    /// Expected: by this policy.
+    pub rule: Option<String>,
+}
+
+/// Reads `443/tcp`.
+pub fn parse_port(text: &str) -> Option<Port> {
+    let (port, proto) = text.split_once('/').unwrap_or((text, "tcp"));
+    let proto = match proto.to_ascii_lowercase().as_str() {
+        "tcp" => 6,
+        "udp" => 17,
+        "sctp" => 132,
+        _ => return None,
+    };
+    Some(Port { proto, port: port.parse().ok()? })
+}
+
+/// Reads an address.
+pub fn parse_address(text: &str) -> Option<u128> {
+    let cidr = Cidr::parse(text).ok()?;
+    (cidr.length == 128 && !text.contains('/')).then_some(cidr.address)
+}
+
+/// The table of a text.
+pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
+    let documents = yaml::parse(source, findings);
+    let document = documents.first()?;
+    let typed = schema::read::<VerdictsDocument>(source, document, findings)?;
+    let list = document.root.get("verdicts")?;
+    let mut rows = Vec::new();
+    for (row, node) in typed.verdicts.iter().zip(list.items()) {
+        let mut fail = |message: String| findings.at(Code::WrongValue, source, node.span, message, "this row", "");
+        let Some(WorkloadEntry { namespace, labels }) = typed.workloads.get(&row.from) else {
+            fail(format!("`{}` is none of the workloads", row.from.escape_default()));
+            continue;
+        };
+        let namespace = namespace.clone().unwrap_or_else(|| "default".into());
+        let label_text: Vec<String> = labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+        let label_text = label_text.join(",");
+        let labels = match Labels::parse(&label_text, &namespace) {
+            Ok(labels) => labels,
+            Err(why) => {
+                fail(why);
+                continue;
+            }
+        };
+        let port = row.port.as_deref().map(parse_port);
+        let question = match (&row.name, &row.address, port) {
+            (_, _, Some(None)) => {
+                fail("the port is not like `443/tcp`".into());
+                continue;
+            }
+            (Some(name), None, port) => match (WireName::parse(name), port.flatten()) {
+                (Ok(name), None) => Question::Resolve(name),
+                (Ok(name), Some(port)) => Question::ReachName(name, port),
+                (Err(why), _) => {
+                    fail(format!("no name: {why}"));
+                    continue;
+                }
+            },
+            (None, Some(address), Some(Some(port))) => match parse_address(address) {
+                Some(address) => Question::ReachAddress(address, port),
+                None => {
+                    fail(format!("`{}` is no address", address.escape_default()));
+                    continue;
+                }
+            },
+            _ => {
+                fail("a row asks about a name, or about an address and a port".into());
+                continue;
+            }
+        };
+        let what = row.name.as_deref().or(row.address.as_deref()).unwrap_or("");
+        let text = format!("{} -> {what} {}", row.from, row.port.as_deref().unwrap_or("(resolve)"));
+        let (line, _) = source.line_column(node.span.start);
+        rows.push(Row { text, line, namespace, label_text, labels, question, allow: row.expect == Expect::Allow, rule: row.rule.clone() });
+    }
+    Some(Table { profile: typed.profile, rows })
+}
+
+/// What is wrong with a row, by the image and by the reference.
+pub fn check(row: &Row, image: &Image, rules: &Rules) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let word = |allow: bool| if allow { "allow" } else { "deny" };
+    let subjects = image.subjects_of(&row.labels);
+    let verdict = match &row.question {
+        Question::Resolve(name) => image.may_resolve(&subjects, name),
+        Question::ReachName(name, port) => image.may_reach(&subjects, name, *port),
+        Question::ReachAddress(address, port) => image.may_reach_address(&subjects, *address, *port),
+    };
+    let allowed = !matches!(verdict, Verdict::Deny(_));
+    if allowed != row.allow {
+        wrong.push(format!("image: want {}, got {}", word(row.allow), word(allowed)));
+    }
+    let (reference, policies) = rules.answer(&row.labels, &row.question);
+    if reference != row.allow {
+        wrong.push(format!("reference: want {}, got {}", word(row.allow), word(reference)));
+    }
+    if let Some(rule) = &row.rule
+        && !policies.contains(&rule.as_str()) {
+            wrong.push(format!("want rule {rule}, allowed by {}", if policies.is_empty() { "none".into() } else { policies.join(", ") }));
+        }
+    wrong
+}
