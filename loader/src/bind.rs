@@ -1,0 +1,160 @@
+//! Which cgroups are workloads, and which subjects of which image select them.
+
+use crate::cgroup;
+use crate::error::{Error, Result};
+use crate::pins::Pins;
+use fqdn_image::Image;
+use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, Record, Workload};
+use fqdn_image::labels::Labels;
+use std::path::{Path, PathBuf};
+
+/// A workload as `bind` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Folder of the cgroup.
+    pub path: PathBuf,
+    /// Namespace.
+    pub namespace: String,
+    /// `k=v,...`
+    pub labels: String,
+    /// Refused packets pass.
+    pub audit: bool,
+}
+
+impl Told {
+    fn record(&self) -> Result<Workload> {
+        let mut record = Workload::zeroed();
+        let path = self.path.as_os_str().as_encoded_bytes();
+        let text = [self.namespace.as_bytes(), self.labels.as_bytes(), path].concat();
+        let fail = || Error::refused(format!("namespace, labels and path of a workload together are over {} bytes", record.text.len()));
+        if text.len() > record.text.len() {
+            return Err(fail());
+        }
+        record.mode = if self.audit { MODE_AUDIT } else { MODE_ENFORCE };
+        record.namespace_len = self.namespace.len() as u16;
+        record.labels_len = self.labels.len() as u16;
+        record.path_len = path.len() as u16;
+        record.text[..text.len()].copy_from_slice(&text);
+        Ok(record)
+    }
+
+    fn of(record: &Workload) -> Told {
+        let part = |from: usize, len: u16| String::from_utf8_lossy(record.text.get(from..from + usize::from(len)).unwrap_or(&[])).into_owned();
+        let namespace = usize::from(record.namespace_len);
+        let labels = usize::from(record.labels_len);
+        Told {
+            namespace: part(0, record.namespace_len),
+            labels: part(namespace, record.labels_len),
+            path: PathBuf::from(part(namespace + labels, record.path_len)),
+            audit: record.mode == MODE_AUDIT,
+        }
+    }
+}
+
+/// Every workload: cgroup id and what was told.
+pub fn workloads(pins: &Pins) -> Result<Vec<(u64, Told)>> {
+    let map = pins.map("workloads")?;
+    let mut found = Vec::new();
+    for key in map.keys()? {
+        if let (Some(value), Ok(id)) = (map.get(&key)?, <[u8; 8]>::try_from(key.as_slice()))
+            && let Some(record) = Workload::read(&value) {
+                found.push((u64::from_le_bytes(id), Told::of(&record)));
+            }
+    }
+    found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
+    Ok(found)
+}
+
+/// The binding of a workload to an image.
+fn binding(image: &Image, told: &Told) -> Result<Binding> {
+    let labels = Labels::parse(&told.labels, &told.namespace).map_err(Error::refused)?;
+    let subjects = image.subjects_of(&labels);
+    let mut binding = Binding::zeroed();
+    if subjects.ids.len() > binding.subjects.len() {
+        return Err(Error::refused(format!("{} subjects select `{}`, at most {} can", subjects.ids.len(), told.path.display(), binding.subjects.len())));
+    }
+    binding.flags = if subjects.enforced { abi::BINDING_ENFORCED } else { 0 };
+    binding.count = subjects.ids.len() as u32;
+    binding.subjects[..subjects.ids.len()].copy_from_slice(&subjects.ids);
+    Ok(binding)
+}
+
+/// Keys that a selector asks for and no label gives: such a rule can never select this workload.
+pub fn missing_keys(image: &Image, told: &Told) -> Vec<String> {
+    let Ok(labels) = Labels::parse(&told.labels, &told.namespace) else { return Vec::new() };
+    let mut keys: Vec<String> = (1..image.texts.subjects_n)
+        .filter_map(|i| fqdn_image::labels::Selector::parse(image.subject(i).0))
+        .flat_map(|s| s.missing_keys(&labels).map(str::to_owned).collect::<Vec<_>>())
+        .filter(|key| key.contains("io.cilium.k8s.policy"))
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
+    let key = BindingKey { cgroup: id, generation: image.head.generation };
+    pins.map("bindings")?.set(key.bytes(), binding(image, told)?.bytes())
+}
+
+/// Binds every workload to an image, before it is published.
+pub fn fill(pins: &Pins, image: &Image) -> Result<()> {
+    for (id, told) in workloads(pins)? {
+        write(pins, image, id, &told)?;
+    }
+    Ok(())
+}
+
+/// Forgets the bindings of other generations than these.
+pub fn keep(pins: &Pins, generations: &[u64]) -> Result<()> {
+    let map = pins.map("bindings")?;
+    for key in map.keys()? {
+        if BindingKey::read(&key).is_some_and(|k| !generations.contains(&k.generation)) {
+            map.remove(&key)?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts the workloads and tells the programs to look again.
+fn bump(pins: &Pins) -> Result<()> {
+    let mut node = pins.node()?;
+    node.workloads = pins.map("workloads")?.keys()?.len() as u32;
+    node.epoch += 1;
+    pins.set_node(&node)
+}
+
+/// Binds a cgroup; idempotent. The workload is written first: a packet in between is denied, never unbound.
+pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
+    pins.check_abi()?;
+    let id = cgroup::id(&told.path)?;
+    cgroup::check_depth(&told.path)?;
+    let told = &Told { path: std::fs::canonicalize(&told.path).map_err(|e| Error::io("open cgroup", told.path.display(), &e))?, ..told.clone() };
+    let images: Vec<Image> = [0, 1].into_iter().filter_map(|slot| pins.slot(slot).transpose()).map(|found| found?.1.image()).collect::<Result<_>>()?;
+    for image in &images {
+        binding(image, told)?; // refused before anything is written
+    }
+    pins.map("workloads")?.set(&id.to_le_bytes(), told.record()?.bytes())?;
+    for image in &images {
+        write(pins, image, id, told)?;
+    }
+    bump(pins)?;
+    Ok(id)
+}
+
+/// Unbinds a cgroup; idempotent. True = it was bound. The folder may be gone already.
+pub fn unbind(pins: &Pins, path: &Path) -> Result<bool> {
+    pins.check_abi()?;
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let found = workloads(pins)?.into_iter().find(|(_, told)| told.path == real || told.path == path);
+    let Some((id, _)) = found else { return Ok(false) };
+    pins.map("workloads")?.remove(&id.to_le_bytes())?;
+    bump(pins)?;
+    let bindings = pins.map("bindings")?;
+    for key in bindings.keys()? {
+        if BindingKey::read(&key).is_some_and(|k| k.cgroup == id) {
+            bindings.remove(&key)?;
+        }
+    }
+    Ok(true)
+}

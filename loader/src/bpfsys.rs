@@ -1,0 +1,317 @@
+//! The bpf(2) calls that aya 0.14 lacks, and three other calls: the loader's only unsafe code.
+//! Attribute layouts: `union bpf_attr` in include/uapi/linux/bpf.h.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io::{Error, Result};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP_ELEM: i32 = 1;
+const MAP_UPDATE_ELEM: i32 = 2;
+const MAP_DELETE_ELEM: i32 = 3;
+const MAP_GET_NEXT_KEY: i32 = 4;
+const OBJ_PIN: i32 = 6;
+const OBJ_GET: i32 = 7;
+const PROG_TEST_RUN: i32 = 10;
+const OBJ_GET_INFO_BY_FD: i32 = 15;
+const MAP_FREEZE: i32 = 22;
+const MAP_UPDATE_BATCH: i32 = 26;
+const LINK_CREATE: i32 = 28;
+
+/// Type of an array map.
+pub const MAP_TYPE_ARRAY: u32 = 2;
+/// Flags of an image's map: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`.
+pub const IMAGE_FLAGS: u32 = 1 << 10 | 1 << 12;
+/// `BPF_FS_MAGIC`, include/uapi/linux/magic.h.
+const BPFFS: i64 = 0xcafe_4a11;
+/// `CGROUP2_SUPER_MAGIC`.
+const CGROUP2: i64 = 0x6367_7270;
+/// `SO_NETNS_COOKIE`, include/uapi/asm-generic/socket.h.
+const SO_NETNS_COOKIE: i32 = 71;
+
+/// Attributes are 32-bit words and pointers; unused ones are zero.
+#[repr(C, align(8))]
+struct Attributes([u32; 40]);
+
+impl Attributes {
+    fn new() -> Self {
+        Attributes([0; 40])
+    }
+
+    fn word(mut self, byte: usize, value: u32) -> Self {
+        self.0[byte / 4] = value;
+        self
+    }
+
+    fn fd(self, byte: usize, fd: BorrowedFd<'_>) -> Self {
+        self.word(byte, fd.as_raw_fd().cast_unsigned())
+    }
+
+    fn pointer(self, byte: usize, pointer: *const u8) -> Self {
+        let value = pointer as u64;
+        self.word(byte, value as u32).word(byte + 4, (value >> 32) as u32)
+    }
+
+    fn call(&mut self, command: i32) -> Result<i64> {
+        // SAFETY: the callers' buffers outlive the call and have the sizes that the map or command wants.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(self), size_of::<Self>()) };
+        if result < 0 { Err(Error::last_os_error()) } else { Ok(result) }
+    }
+}
+
+fn owned(fd: i64) -> Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor, nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(Error::other)
+}
+
+/// Attaches a program to a cgroup; it stays attached for as long as the link or its pin lives.
+pub fn link_create(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type: u32) -> Result<OwnedFd> {
+    owned(Attributes::new().fd(0, program).fd(4, cgroup).word(8, attach_type).call(LINK_CREATE)?)
+}
+
+/// Shape of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapInfo {
+    /// Kernel's id of it.
+    pub id: u32,
+    /// Bytes of a key.
+    pub key: u32,
+    /// Bytes of a value.
+    pub value: u32,
+    /// Most entries.
+    pub entries: u32,
+}
+
+/// Makes a map.
+pub fn map_create(kind: u32, key: u32, value: u32, entries: u32, flags: u32, name: &str) -> Result<OwnedFd> {
+    let mut attributes = Attributes::new().word(0, kind).word(4, key).word(8, value).word(12, entries).word(16, flags);
+    let mut bytes = [0u8; 16];
+    for (to, from) in bytes.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
+    for (i, four) in bytes.chunks_exact(4).enumerate() {
+        attributes.0[28 / 4 + i] = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+    }
+    owned(attributes.call(MAP_CREATE)?)
+}
+
+/// Opens a pin.
+pub fn obj_get(path: &Path) -> Result<OwnedFd> {
+    let path = c_path(path)?;
+    owned(Attributes::new().pointer(0, path.as_ptr().cast()).call(OBJ_GET)?)
+}
+
+/// Pins an object.
+pub fn obj_pin(fd: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    let path = c_path(path)?;
+    Attributes::new().pointer(0, path.as_ptr().cast()).fd(8, fd).call(OBJ_PIN).map(drop)
+}
+
+/// Shape of a map.
+pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
+    let mut info = [0u32; 32];
+    Attributes::new().fd(0, fd).word(4, 128).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    Ok(MapInfo { id: info[1], key: info[2], value: info[3], entries: info[4] })
+}
+
+/// Verified instructions of a program: `struct bpf_prog_info`, field `verified_insns`.
+pub fn verified_instructions(fd: BorrowedFd<'_>) -> Result<u32> {
+    let mut info = [0u32; 64];
+    Attributes::new().fd(0, fd).word(4, 256).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    Ok(info[216 / 4])
+}
+
+/// Bytes that a lookup writes: a value for each possible CPU in per-CPU maps.
+fn value_room(info: MapInfo, cpus: usize) -> usize {
+    (info.value as usize).next_multiple_of(8) * cpus.max(1)
+}
+
+/// Value of a key. `cpus` is 1, or the number of possible CPUs for a per-CPU map.
+pub fn lookup(fd: BorrowedFd<'_>, key: &[u8], cpus: usize) -> Result<Option<Vec<u8>>> {
+    let info = map_info(fd)?;
+    check(info.key, key)?;
+    let mut value = vec![0u8; value_room(info, cpus)];
+    match Attributes::new().fd(0, fd).pointer(8, key.as_ptr()).pointer(16, value.as_mut_ptr()).call(MAP_LOOKUP_ELEM) {
+        Ok(_) => {
+            if cpus == 1 {
+                value.truncate(info.value as usize);
+            }
+            Ok(Some(value))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn check(want: u32, have: &[u8]) -> Result<()> {
+    if have.len() == want as usize { Ok(()) } else { Err(Error::other("the map has records of another size")) }
+}
+
+/// Sets the value of a key.
+pub fn update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+    let info = map_info(fd)?;
+    check(info.key, key)?;
+    check(info.value, value)?;
+    Attributes::new().fd(0, fd).pointer(8, key.as_ptr()).pointer(16, value.as_ptr()).call(MAP_UPDATE_ELEM).map(drop)
+}
+
+/// Removes a key; true = it was there.
+pub fn delete(fd: BorrowedFd<'_>, key: &[u8]) -> Result<bool> {
+    check(map_info(fd)?.key, key)?;
+    match Attributes::new().fd(0, fd).pointer(8, key.as_ptr()).call(MAP_DELETE_ELEM) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every key of a map.
+pub fn keys(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+    let info = map_info(fd)?;
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut next = vec![0u8; info.key as usize];
+        let before = keys.last().map_or(std::ptr::null(), |k| k.as_ptr());
+        match Attributes::new().fd(0, fd).pointer(8, before).pointer(16, next.as_mut_ptr()).call(MAP_GET_NEXT_KEY) {
+            Ok(_) if keys.len() > info.entries as usize => return Ok(keys),
+            Ok(_) => keys.push(next),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sets slots of an array of maps in one call, in this order.
+pub fn update_slots(fd: BorrowedFd<'_>, slots: &[(u32, BorrowedFd<'_>)]) -> Result<()> {
+    let keys: Vec<u32> = slots.iter().map(|(slot, _)| *slot).collect();
+    let values: Vec<u32> = slots.iter().map(|(_, map)| map.as_raw_fd().cast_unsigned()).collect();
+    let count = u32::try_from(slots.len()).map_err(Error::other)?;
+    Attributes::new()
+        .pointer(16, keys.as_ptr().cast())
+        .pointer(24, values.as_ptr().cast())
+        .word(32, count)
+        .fd(36, fd)
+        .call(MAP_UPDATE_BATCH)
+        .map(drop)
+}
+
+/// Forbids every later write from user space.
+pub fn freeze(fd: BorrowedFd<'_>) -> Result<()> {
+    Attributes::new().fd(0, fd).call(MAP_FREEZE).map(drop)
+}
+
+/// The whole content of a mmapable array map.
+struct Mapping {
+    at: *mut libc::c_void,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, length: usize, protection: i32) -> Result<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(Mapping { at, length }) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours and no reference into it is left.
+        unsafe { libc::munmap(self.at, self.length) };
+    }
+}
+
+/// Copies bytes into an array map.
+pub fn fill(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let mapping = Mapping::new(fd, bytes.len(), libc::PROT_READ | libc::PROT_WRITE)?;
+    // SAFETY: the mapping has this length, is writable, and does not overlap `bytes`.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), mapping.at.cast::<u8>(), bytes.len()) };
+    Ok(())
+}
+
+/// Copies an array map out.
+pub fn read_back(fd: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let info = map_info(fd)?;
+    let length = info.value as usize * info.entries as usize;
+    let mapping = Mapping::new(fd, length, libc::PROT_READ)?;
+    // SAFETY: the mapping has this length; the map is frozen, so nobody writes it.
+    Ok(unsafe { std::slice::from_raw_parts(mapping.at.cast::<u8>(), length) }.to_vec())
+}
+
+/// Whether an array map holds exactly these bytes.
+pub fn holds(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<bool> {
+    let info = map_info(fd)?;
+    if bytes.len() != info.value as usize * info.entries as usize {
+        return Ok(false);
+    }
+    let mapping = Mapping::new(fd, bytes.len(), libc::PROT_READ)?;
+    // SAFETY: as in `read_back`.
+    Ok(unsafe { std::slice::from_raw_parts(mapping.at.cast::<u8>(), bytes.len()) } == bytes)
+}
+
+/// Result of a test run.
+#[derive(Clone, Copy, Debug)]
+pub struct TestRun {
+    /// What the program returned.
+    pub verdict: u32,
+    /// Nanoseconds for one run, the mean.
+    pub nanoseconds: u32,
+}
+
+/// Runs a program on a packet (with its Ethernet header) as if it were on device `ifindex`.
+pub fn test_run(fd: BorrowedFd<'_>, packet: &[u8], ifindex: u32, repeat: u32) -> Result<TestRun> {
+    let mut context = [0u32; 48]; // struct __sk_buff
+    context[40 / 4] = ifindex;
+    let length = u32::try_from(packet.len()).map_err(Error::other)?;
+    let mut attributes = Attributes::new().fd(0, fd).word(8, length).pointer(16, packet.as_ptr()).word(32, repeat);
+    attributes = attributes.word(40, 192).pointer(48, context.as_ptr().cast());
+    attributes.call(PROG_TEST_RUN)?;
+    Ok(TestRun { verdict: attributes.0[1], nanoseconds: attributes.0[36 / 4] })
+}
+
+fn file_system(path: &Path) -> Result<i64> {
+    let path = c_path(path)?;
+    // SAFETY: statfs is plain data, and is written by the call.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a terminated path and a buffer of the right type.
+    let result = unsafe { libc::statfs(path.as_ptr(), &raw mut found) };
+    #[allow(clippy::useless_conversion)]
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(i64::from(found.f_type)) }
+}
+
+/// The path lies on a bpf file system.
+pub fn is_bpffs(path: &Path) -> Result<bool> {
+    Ok(file_system(path)? == BPFFS)
+}
+
+/// The path lies on a cgroup2 file system.
+pub fn is_cgroup2(path: &Path) -> Result<bool> {
+    Ok(file_system(path)? == CGROUP2)
+}
+
+/// Mounts a bpf file system.
+pub fn mount_bpffs(path: &Path) -> Result<()> {
+    let path = c_path(path)?;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // SAFETY: terminated strings, no data.
+    let result = unsafe { libc::mount(c"bpf".as_ptr(), path.as_ptr(), c"bpf".as_ptr(), flags, c"mode=0700".as_ptr().cast()) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Cookie of the network namespace that this socket was made in.
+pub fn netns_cookie(socket: BorrowedFd<'_>) -> Result<u64> {
+    let mut cookie = 0u64;
+    let mut length = 8;
+    // SAFETY: a buffer of 8 bytes and its length.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(cookie) }
+}

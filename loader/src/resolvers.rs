@@ -1,0 +1,150 @@
+//! Whose answers teach: addresses from --resolvers, the profile, or this host's /etc/resolv.conf.
+
+use crate::error::{Error, Result};
+use crate::pins::Pins;
+use fqdn_image::Image;
+use fqdn_image::abi::{RESOLVER_ENTRIES, Record, ResolverKey, ResolverValue};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Addresses and prefix lengths over 16 bytes, and the entries they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolvers {
+    /// Where they come from: `--resolvers`, `profile` or `/etc/resolv.conf`.
+    pub source: &'static str,
+    prefixes: BTreeMap<(u128, u32), u32>,
+}
+
+const EVERY_ENTRY: u32 = (1 << RESOLVER_ENTRIES) - 1;
+
+impl Resolvers {
+    /// What `--resolvers` says; `auto` = the profile's, else the host's.
+    pub fn choose(option: &str, image: &Image) -> Result<Self> {
+        if option != "auto" {
+            let mut prefixes = BTreeMap::new();
+            for text in option.split(',').map(str::trim).filter(|t| !t.is_empty()) {
+                prefixes.insert(parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?, EVERY_ENTRY);
+            }
+            return Ok(Resolvers { source: "--resolvers", prefixes });
+        }
+        let mut prefixes = BTreeMap::new();
+        for resolver in image.resolvers() {
+            *prefixes.entry((u128::from_be_bytes(resolver.addr), resolver.prefix)).or_default() |= 1 << resolver.entry;
+        }
+        if !prefixes.is_empty() {
+            return Ok(Resolvers { source: "profile", prefixes });
+        }
+        let path = "/etc/resolv.conf";
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            if words.next() == Some("nameserver") {
+                // A zone (fe80::1%eth0) belongs to the host's routing, not to the packet.
+                let address = words.next().and_then(|w| w.split('%').next()).and_then(parse);
+                prefixes.extend(address.map(|a| (a, EVERY_ENTRY)));
+            }
+        }
+        Ok(Resolvers { source: path, prefixes })
+    }
+
+    /// The rows of the map `resolvers` for one image. An address takes the entries of every prefix around it.
+    fn rows(&self, generation: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let row = |(address, length): &(u128, u32)| {
+            let around = self.prefixes.iter().filter(|((a, l), _)| l <= length && cut(*address, *l) == cut(*a, *l));
+            let entries = around.fold(0, |all, (_, entries)| all | entries);
+            let key = ResolverKey { prefixlen: 64 + length, generation: generation.to_le_bytes(), addr: address.to_be_bytes() };
+            (key.bytes().to_vec(), ResolverValue { entries, pad: 0 }.bytes().to_vec())
+        };
+        self.prefixes.keys().map(row).collect()
+    }
+
+    /// Makes the rows of a generation these: what is missing first, then what is too many.
+    pub fn write(&self, pins: &Pins, generation: u64) -> Result<()> {
+        let map = pins.map("resolvers")?;
+        let rows = self.rows(generation);
+        for (key, value) in &rows {
+            if map.get(key)?.as_ref() != Some(value) {
+                map.set(key, value)?;
+            }
+        }
+        for key in map.keys()? {
+            if of_generation(&key, generation) && !rows.contains_key(&key) {
+                map.remove(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The map already says this.
+    pub fn written(&self, pins: &Pins, generation: u64) -> Result<bool> {
+        let map = pins.map("resolvers")?;
+        let rows = self.rows(generation);
+        let have = map.keys()?.into_iter().filter(|key| of_generation(key, generation)).count();
+        let mut same = have == rows.len();
+        for (key, value) in &rows {
+            same &= map.get(key)?.as_ref() == Some(value);
+        }
+        Ok(same)
+    }
+}
+
+/// The resolvers of an image, as texts.
+pub fn list(pins: &Pins, generation: u64) -> Result<Vec<String>> {
+    let keys = pins.map("resolvers")?.keys()?;
+    let mut texts: Vec<String> = keys
+        .iter()
+        .filter(|key| of_generation(key, generation))
+        .filter_map(|key| ResolverKey::read(key))
+        .map(|key| show(u128::from_be_bytes(key.addr), key.prefixlen - 64))
+        .collect();
+    texts.sort();
+    Ok(texts)
+}
+
+/// Forgets the rows of other generations than these.
+pub fn keep(pins: &Pins, generations: &[u64]) -> Result<()> {
+    let map = pins.map("resolvers")?;
+    for key in map.keys()? {
+        if !generations.iter().any(|g| of_generation(&key, *g)) {
+            map.remove(&key)?;
+        }
+    }
+    Ok(())
+}
+
+fn of_generation(key: &[u8], generation: u64) -> bool {
+    ResolverKey::read(key).is_some_and(|k| k.generation == generation.to_le_bytes())
+}
+
+fn cut(address: u128, length: u32) -> u128 {
+    address.checked_shr(128 - length).unwrap_or(0)
+}
+
+fn parse(text: &str) -> Option<(u128, u32)> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+        None => (text, None),
+    };
+    let (address, bits) = match address.parse().ok()? {
+        IpAddr::V4(v4) => (u128::from(v4.to_ipv6_mapped()), 32),
+        IpAddr::V6(v6) => (u128::from(v6), 128),
+    };
+    let length = length.unwrap_or(bits);
+    if length > bits {
+        return None;
+    }
+    let length = length + 128 - bits;
+    let kept = if length == 0 { 0 } else { cut(address, length) << (128 - length) };
+    Some((kept, length))
+}
+
+/// An address, with its prefix length if it is a prefix.
+pub fn show(address: u128, length: u32) -> String {
+    let v6 = std::net::Ipv6Addr::from(address);
+    match (v6.to_ipv4_mapped(), length) {
+        (Some(v4), 128) => v4.to_string(),
+        (Some(v4), length) if length >= 96 => format!("{v4}/{}", length - 96),
+        (_, 128) => v6.to_string(),
+        (_, length) => format!("{v6}/{length}"),
+    }
+}

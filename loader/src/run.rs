@@ -1,0 +1,77 @@
+//! A command in a fresh bound cgroup.
+
+use crate::bind::{self, Told};
+use crate::error::{Error, Result};
+use crate::pins::Pins;
+use crate::programs;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is run, and as what.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// `k=v,...`
+    pub labels: &'a str,
+    /// Namespace.
+    pub namespace: &'a str,
+    /// Program and arguments.
+    pub command: &'a [String],
+}
+
+/// A cgroup of ours that is unbound, emptied and removed at the end, whatever happens.
+struct Fresh<'a> {
+    pins: &'a Pins,
+    path: PathBuf,
+    home: PathBuf,
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        let _ = fs::write(self.home.join("cgroup.procs"), "0");
+        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+        if let Ok(_lock) = self.pins.lock() {
+            let _ = bind::unbind(self.pins, &self.path);
+        }
+        for _ in 0..200 {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// The cgroup this process is in, below the mount point.
+fn home(mount: &Path) -> Result<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::io("read", "/proc/self/cgroup", &e))?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    Ok(mount.join(own.trim_start_matches('/')))
+}
+
+/// Runs the command; its exit status as env(1) has it: 126 = cannot be run, 127 = not found, 128 + n = signal n.
+pub fn run(pins: &Pins, job: &Job<'_>) -> Result<u8> {
+    let point = programs::attach_point(pins)?;
+    let path = point.join(format!("fqdn-run-{}", std::process::id()));
+    fs::create_dir(&path).map_err(|e| Error::io("make cgroup", path.display(), &e))?;
+    let fresh = Fresh { pins, path, home: home(&crate::cgroup::mount_point()?)? };
+    {
+        let _lock = pins.lock()?;
+        let told = Told { path: fresh.path.clone(), namespace: job.namespace.into(), labels: job.labels.into(), audit: false };
+        bind::bind(pins, &told)?;
+    }
+    // The command is born in the cgroup of its parent: we enter it ourselves, and leave it at the end.
+    fs::write(fresh.path.join("cgroup.procs"), "0").map_err(|e| Error::io("enter cgroup", fresh.path.display(), &e))?;
+    let (program, arguments) = job.command.split_first().ok_or_else(|| Error::failed("no command given"))?;
+    match Command::new(program).args(arguments).status() {
+        Ok(status) => {
+            let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(125);
+            Ok(u8::try_from(code).unwrap_or(125))
+        }
+        Err(error) => {
+            eprintln!("fqdn-load: failed to run `{}`: {error}", program.escape_default());
+            Ok(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
+        }
+    }
+}
