@@ -130,19 +130,23 @@ static __always_inline void inbound_key(struct fqdn_inbound_key *key, __u64 owne
 	key->proto = proto;
 }
 
-/* The reply of a server to a peer that came in: TCP by the accepted socket's peer, UDP by the peer's last packet. */
-static __always_inline int is_reply(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+/* The peer's datagrams have come in, we did not speak first, and the last one is not long ago. */
+static __always_inline int came_in(__u64 cookie, const struct flow *f)
 {
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
 
-	if (f->proto == PROTO_TCP)
-		return sock && (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
-	if (f->proto != PROTO_UDP)
-		return 0;
-	inbound_key(&key, bpf_get_socket_cookie(skb), &f->dest, f->dest_port, f->source_port, f->proto);
+	inbound_key(&key, cookie, &f->dest, f->dest_port, f->source_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
 	return peer && peer->state == FQDN_INBOUND_PEER && bpf_ktime_get_boot_ns() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
+}
+
+/* The reply of a server: TCP by the accepted socket's peer, UDP by the peer's last packet. */
+static __always_inline int is_reply(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+{
+	if (f->proto == PROTO_TCP)
+		return sock && (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
+	return f->proto == PROTO_UDP && came_in(bpf_get_socket_cookie(skb), f);
 }
 
 /* We spoke first: what this peer sends opens nothing. */
@@ -365,6 +369,7 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const union address *dest)
 {
 	const struct fqdn_image_head *head;
+	struct bpf_sock *sk = ctx->sk;
 	struct job job = {};
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
@@ -372,9 +377,9 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	__u64 cgroup = 0;
 	int verdict = PASS;
 
-	if (!ctx->sk)
+	if (!sk)
 		return PASS;
-	sock = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
+	sock = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (!sock)
 		return PASS;
 	sock->flags &= ~FQDN_SOCK_ACCEPTED;
@@ -383,6 +388,7 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	if (!cached_workload(sock, READ_ONCE(node->epoch), &cgroup) || !cgroup)
 		return PASS;
 	f.dest = *dest;
+	f.source_port = sk->src_port;
 	f.dest_port = bpf_ntohs(ctx->user_port);
 	f.proto = ctx->protocol;
 	/* Port 0 sends nothing: getaddrinfo asks the routing table this way. */
@@ -394,6 +400,8 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 		return PASS;
 	if (is_dns_port(head, f.dest_port))
 		return f.proto == PROTO_TCP ? refuse(cgroup, FQDN_COUNT_QUERY_TCP) : PASS;
+	if (f.proto == PROTO_UDP && came_in(bpf_get_socket_cookie(ctx), &f))
+		return PASS;
 	/* A local destination may be an address of the netns that is not 127.0.0.1; that only egress sees. */
 	if (in_own_netns(sock, node) && is_loopback(&f.dest))
 		return PASS;

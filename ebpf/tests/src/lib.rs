@@ -1,0 +1,217 @@
+//! What the kernel tests share: a node with a loaded policy, network namespaces, an agent inside a workload.
+//! Nothing here imitates the kernel: programs, sockets and packets are real.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs)]
+
+use fqdn_image::{Image, WireName};
+use fqdn_load::bind::{self, Told};
+use fqdn_load::pins::Pins;
+use fqdn_load::{programs, status, swap};
+use fqdnc::diagnostic::Findings;
+use fqdnc::source::Source;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+pub mod packet;
+
+/// Address of the name server in the server's namespace; a second one answers SERVFAIL to `sf-` names.
+pub const RESOLVER: &str = "10.198.0.1";
+pub const RESOLVER_TWO: &str = "10.198.0.3";
+pub const RESOLVER_V6: &str = "fd98::1";
+pub const CLIENT: &str = "10.198.0.2";
+
+/// Compiles one policy text.
+pub fn compile(text: &str) -> Image {
+    let mut findings = Findings::default();
+    let source = Source { name: "test.yaml".into(), text: text.into() };
+    let profile = fqdnc::load_profile(None, &mut findings).unwrap();
+    let compiled = fqdnc::compile(&[source], &profile, "default", &mut findings);
+    let bytes = compiled.unwrap_or_else(|| panic!("{}", errors(&findings))).bytes;
+    Image::decode(bytes).unwrap()
+}
+
+pub fn errors(findings: &Findings) -> String {
+    let list: Vec<String> = findings.0.iter().filter(|d| d.severity() == fqdnc::diagnostic::Severity::Error).map(|d| d.message.clone()).collect();
+    list.join("; ")
+}
+
+/// A policy for `app=web` that may ask for everything under example.test and reach these names on port 80.
+pub fn web_policy(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|n| format!("{{matchPattern: \"{n}\"}}")).collect();
+    format!(
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{{matchPattern: \"**.example.test\"}}]}}}}]\n  - toFQDNs: [{}]\n    toPorts: [{{ports: [{{port: \"80\"}}, {{port: \"7777\", protocol: UDP}}]}}]\n",
+        names.join(", ")
+    )
+}
+
+pub fn sh(script: &str) -> String {
+    let out = Command::new("sh").args(["-ec", script]).output().unwrap();
+    assert!(out.status.success(), "`{script}`: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// Programs, pins, a cgroup for workloads and, if asked for, two network namespaces with a server in one.
+pub struct Node {
+    pub pins: Pins,
+    pub cgroup: PathBuf,
+    name: String,
+    servers: Vec<Child>,
+}
+
+impl Node {
+    pub fn new(name: &str, image: &Image) -> Node {
+        let name = format!("fqdn-t-{name}");
+        remove(&name);
+        let cgroup = fqdn_load::cgroup::mount_point().unwrap().join(&name);
+        fs::create_dir_all(&cgroup).unwrap();
+        let node = Node { pins: Pins::new(Path::new(&format!("/sys/fs/bpf/{name}"))), cgroup, name, servers: Vec::new() };
+        node.apply(image);
+        node
+    }
+
+    pub fn apply(&self, image: &Image) -> swap::Applied {
+        let resolvers = format!("{RESOLVER},{RESOLVER_TWO},{RESOLVER_V6},127.0.0.53");
+        swap::apply(&self.pins, image, &resolvers, &self.cgroup).unwrap()
+    }
+
+    /// Client and server namespace, joined by a veth pair; the server answers names and accepts connections.
+    pub fn with_network(mut self) -> Node {
+        let n = &self.name;
+        sh(&format!(
+            "ip netns add {n}-c; ip netns add {n}-s
+             ip link add veth0 netns {n}-c type veth peer name veth0 netns {n}-s
+             ip -n {n}-c addr add {CLIENT}/24 dev veth0; ip -n {n}-c addr add fd98::2/64 dev veth0 nodad
+             ip -n {n}-c link set lo up; ip -n {n}-c link set veth0 up
+             ip -n {n}-c route add default via {RESOLVER}
+             ip -n {n}-c -6 route add default via {RESOLVER_V6}
+             ip -n {n}-s addr add {RESOLVER}/24 dev veth0; ip -n {n}-s addr add {RESOLVER_TWO}/24 dev veth0
+             ip -n {n}-s addr add {RESOLVER_V6}/64 dev veth0 nodad
+             ip -n {n}-s link set lo up; ip -n {n}-s link set veth0 up
+             ip -n {n}-s route add local 10.200.0.0/16 dev lo; ip -n {n}-s -6 route add local fd20::/16 dev lo"
+        ));
+        let server = Command::new("ip").args(["netns", "exec", &format!("{n}-s"), &probe(), "serve"]).stdout(Stdio::piped()).spawn();
+        let mut server = server.unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "ready");
+        self.servers.push(server);
+        self
+    }
+
+    pub fn netns(&self, side: &str) -> String {
+        format!("{}-{side}", self.name)
+    }
+
+    /// A cgroup below ours.
+    pub fn workload(&self, name: &str) -> PathBuf {
+        let path = self.cgroup.join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    pub fn bind(&self, cgroup: &Path, labels: &str) {
+        self.bind_as(cgroup, labels, false);
+    }
+
+    pub fn bind_as(&self, cgroup: &Path, labels: &str, audit: bool) {
+        let _lock = self.pins.lock().unwrap();
+        let told = Told { path: cgroup.to_owned(), namespace: "default".into(), labels: labels.into(), audit };
+        bind::bind(&self.pins, &told).unwrap();
+    }
+
+    pub fn unbind(&self, cgroup: &Path) {
+        let _lock = self.pins.lock().unwrap();
+        bind::unbind(&self.pins, cgroup).unwrap();
+    }
+
+    pub fn counter(&self, name: &str) -> u64 {
+        status::counters(&self.pins).unwrap()[name].as_u64().unwrap()
+    }
+
+    /// An agent in a cgroup and the client's namespace.
+    pub fn agent(&self, cgroup: &Path) -> Agent {
+        self.start(cgroup, &["agent"])
+    }
+
+    pub fn start(&self, cgroup: &Path, arguments: &[&str]) -> Agent {
+        let script = format!("echo 0 > {}/cgroup.procs && exec ip netns exec {} {} {}", cgroup.display(), self.netns("c"), probe(), arguments.join(" "));
+        let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Agent { child, stdin, stdout }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        remove(&self.name);
+    }
+}
+
+/// Removes what a node of this name left, also one of a run that was killed.
+fn remove(name: &str) {
+    let pins = Pins::new(Path::new(&format!("/sys/fs/bpf/{name}")));
+    let _ = programs::unload(&pins);
+    let script = format!(
+        "for n in {name}-c {name}-s; do ip netns pids $n 2>/dev/null | xargs -r kill -9; ip netns del $n 2>/dev/null; done
+         c=$(awk '{{ for (i = 7; i < NF; i++) if ($i == \"-\" && $(i+1) == \"cgroup2\") {{ print $5; exit }} }}' /proc/self/mountinfo)/{name}
+         [ -d $c ] || exit 0
+         echo 1 > $c/cgroup.kill; for i in 1 2 3 4 5 6 7 8 9 10; do find $c -depth -type d -exec rmdir {{}} + 2>/dev/null; [ -d $c ] || exit 0; sleep 0.1; done"
+    );
+    let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+}
+
+pub fn probe() -> String {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join("probe").to_string_lossy().into_owned()
+}
+
+/// A process inside a workload that does what it is told.
+pub struct Agent {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    /// One command, one line of answer.
+    pub fn tell(&mut self, command: &str) -> String {
+        writeln!(self.stdin, "{command}").unwrap();
+        self.line()
+    }
+
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    pub fn resolve(&mut self, name: &str) -> String {
+        self.tell(&format!("resolve {name} {RESOLVER}"))
+    }
+
+    pub fn connect(&mut self, address: &str, port: u16) -> String {
+        self.tell(&format!("connect {address} {port}"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn wire(name: &str) -> Vec<u8> {
+    WireName::parse(name).unwrap().wire().to_vec()
+}

@@ -1,0 +1,358 @@
+//! Rows of the bypass list, each as a workload would try it; the last number of a name is the row.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::abi::{BindingKey, Name, Record};
+use fqdn_load::bpfsys;
+use fqdn_load::swap;
+use kernel_tests::packet::{ip, ip_with, query, udp};
+use kernel_tests::{Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+const ALLOWED: &[&str] = &["ip-10-200-1-*.example.test", "cname-*.example.test", "ip6-*.example.test", "sf-*.example.test", "alien-*.example.test", "tc-*.example.test", "junk-*.example.test", "short-*.example.test", "ip-127-*.example.test"];
+
+fn node(name: &str) -> (Node, std::path::PathBuf) {
+    let node = Node::new(name, &compile(&web_policy(ALLOWED))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    (node, workload)
+}
+
+#[test]
+fn the_plain_way() {
+    let (node, workload) = node("plain");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM", "not learned yet");
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected");
+    assert_eq!(agent.connect("10.200.1.1", 81), "EPERM", "another port");
+    assert!(agent.resolve("ip-10-200-2-1.example.test").contains("records 1"), "may be asked");
+    assert_eq!(agent.connect("10.200.2.1", 80), "EPERM", "but not reached");
+    assert_eq!(agent.resolve("ip-10-200-1-9.elsewhere.test"), "EPERM", "may not be asked");
+    assert!(agent.tell(&format!("resolve ip6-9.example.test {RESOLVER_V6}")).contains("records 1"));
+    assert_eq!(agent.connect("fd20::9", 80), "connected");
+    assert_eq!(agent.connect("fd20::8", 80), "EPERM");
+    assert_eq!(agent.connect("::ffff:10.200.2.1", 80), "EPERM", "v4-mapped");
+    assert_eq!(agent.connect("::ffff:10.200.1.1", 80), "connected", "v4-mapped");
+    assert!(agent.resolve("cname-10-200-3-1.example.test").contains("records 2"));
+    assert_eq!(agent.connect("10.200.3.1", 80), "connected", "through a CNAME with compression");
+    assert_eq!(agent.connect(RESOLVER, 53), "EPERM", "DNS over TCP is refused, not open");
+}
+
+#[test]
+fn answers_that_must_not_teach() {
+    let (node, workload) = node("teach");
+    let mut agent = node.agent(&workload);
+    for (kind, address, counter) in [
+        ("alien", "10.200.4.1", "answer-empty"),
+        ("tc", "10.200.4.2", "answer-truncated"),
+        ("junk", "10.200.4.3", "answer-malformed"),
+    ] {
+        let before = node.counter(counter);
+        let said = agent.resolve(&format!("{kind}-{}.example.test", address.replace('.', "-")));
+        assert!(said.contains("records 1"), "{kind} is passed: {said}");
+        assert_eq!(agent.connect(address, 80), "EPERM", "{kind}");
+        assert!(node.counter(counter) > before, "{counter}");
+    }
+    let never = node.counter("address-never");
+    assert!(agent.resolve("ip-127-0-0-9.example.test").contains("records 1"));
+    assert!(node.counter("address-never") > never);
+}
+
+#[test]
+fn expiry_ends_what_was_learned() {
+    let (node, workload) = node("expiry");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("short-10-200-5-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.5.1", 80), "connected");
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    assert_eq!(agent.connect("10.200.5.1", 80), "EPERM");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(node.counter("swept-learned") >= 1, "the timer removes it with no process running");
+}
+
+#[test]
+fn i1_malformed_queries_are_refused() {
+    let (node, workload) = node("query");
+    let mut agent = node.agent(&workload);
+    let good = query(1, &wire("ip-10-200-1-1.example.test"), 1);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert_eq!(agent.tell(&format!("raw-query {}", hex(&good))), "sent");
+    let mut cases: Vec<(&str, Vec<u8>)> = Vec::new();
+    let mut edit = |what: &'static str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        cases.push((what, bytes));
+    };
+    edit("QR set", &|b| b[2] |= 0x80);
+    edit("opcode", &|b| b[2] |= 0x28);
+    edit("no question", &|b| b[5] = 0);
+    edit("two questions", &|b| b[5] = 2);
+    edit("an answer", &|b| b[7] = 1);
+    edit("trailing byte", &|b| b.push(0));
+    edit("cut", &|b| {
+        b.pop();
+    });
+    edit("class CHAOS", &|b| *b.last_mut().unwrap() = 3);
+    edit("pointer", &|b| {
+        b.truncate(12);
+        b.extend([0xc0, 12, 0, 1, 0, 1]);
+    });
+    edit("label byte 0x40", &|b| b[12] = 0x41);
+    edit("two additional", &|b| b[11] = 2);
+    for (what, bytes) in cases {
+        let before = node.counter("query-malformed");
+        assert_eq!(agent.tell(&format!("raw-query {}", hex(&bytes))), "EPERM", "{what}");
+        assert_eq!(node.counter("query-malformed"), before + 1, "{what}");
+    }
+    let mut with_opt = good.clone();
+    with_opt[11] = 1;
+    with_opt.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(agent.tell(&format!("raw-query {}", hex(&with_opt))), "sent", "EDNS");
+    assert_eq!(agent.tell("udp s"), "ok");
+    assert_eq!(agent.tell("segmented s 64"), "EPERM", "two datagrams in one send");
+    assert!(node.counter("query-segmented") >= 1);
+}
+
+#[test]
+fn forged_answers_row_1() {
+    let (node, workload) = node("forged");
+    // Over loopback of its own namespace: passed, teaches nothing, though 127.0.0.53 is a resolver.
+    let helper = Command::new("ip").args(["netns", "exec", &node.netns("c"), &kernel_tests::probe(), "serve-at", "127.0.0.53"]).stdout(Stdio::piped()).spawn();
+    let mut helper = helper.unwrap();
+    let mut ready = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(helper.stdout.take().unwrap()), &mut ready).unwrap();
+    let mut agent = node.agent(&workload);
+    let said = agent.tell("resolve ip-10-200-1-7.example.test 127.0.0.53");
+    assert!(said.contains("records 1"), "{said}");
+    assert_eq!(agent.connect("10.200.1.7", 80), "EPERM");
+    assert!(node.counter("answer-local") >= 1);
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    // As the resolver itself, by a raw socket.
+    let home = enter(&workload);
+    let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_egress")).unwrap();
+    let resolver: IpAddr = RESOLVER.parse().unwrap();
+    let before = node.counter("forged-answer");
+    let packet = udp((resolver, 53), ("10.198.0.2".parse().unwrap(), 40000), b"answer");
+    let verdict = bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict;
+    std::fs::write(home.join("cgroup.procs"), "0").unwrap();
+    assert_eq!(verdict & 1, 0);
+    assert_eq!(node.counter("forged-answer"), before + 1);
+}
+
+fn enter(workload: &std::path::Path) -> std::path::PathBuf {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap().to_owned();
+    std::fs::write(workload.join("cgroup.procs"), "0").unwrap();
+    fqdn_load::cgroup::mount_point().unwrap().join(own.trim_start_matches('/'))
+}
+
+#[test]
+fn servers_answer_but_open_nothing_rows_2_and_14() {
+    let (node, workload) = node("servers");
+    let mut agent = node.agent(&workload);
+    // UDP: a peer from outside is answered; sending first opens nothing.
+    let outside = |script: &str| Command::new("ip").args(["netns", "exec", &node.netns("s"), "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(agent.tell("server u 9000"), "ok");
+    assert_eq!(agent.tell("send u 10.198.0.1 7777"), "EPERM");
+    let mut peer = outside(&format!("{} send-udp 9001 10.198.0.2 9000", kernel_tests::probe()));
+    assert_eq!(agent.tell("echo-once u"), "replied");
+    peer.wait().unwrap();
+    assert_eq!(agent.tell("send u 10.198.0.1 9002"), "EPERM", "another port of the same peer");
+    assert!(node.counter("allowed-reply") >= 1);
+    // TCP: an accepted connection talks.
+    assert_eq!(agent.tell("listen 9100"), "ok");
+    let mut peer = outside(&format!("sleep 0.2; echo talk 10.198.0.2 9100 | {} agent", kernel_tests::probe()));
+    assert_eq!(agent.tell("accept-and-talk"), "talked");
+    peer.wait().unwrap();
+    // The options that would let it pose as somebody else.
+    for (level, option) in [("0", "15"), ("0", "19"), ("41", "78"), ("41", "75")] {
+        assert_eq!(agent.tell("udp6 o"), "ok");
+        assert_eq!(agent.tell(&format!("option o {level} {option}")), "EPERM", "{level}/{option}");
+    }
+    assert!(node.counter("option-refused") >= 4);
+    assert_eq!(agent.tell("option o 1 9"), "set", "SO_KEEPALIVE is none of our business");
+}
+
+#[test]
+fn a_cached_verdict_is_for_one_flow_row_4() {
+    let (node, workload) = node("cache");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.tell("udp u"), "ok");
+    for _ in 0..3 {
+        assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+        assert_eq!(agent.tell("send u 10.200.1.1 7778"), "EPERM");
+        assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM");
+    }
+    assert_eq!(agent.tell("udp-connect u 10.200.1.1 7777"), "ok");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM", "connected, then sendto");
+    assert_eq!(agent.tell("reconnect 10.200.1.1 10.200.2.1"), "EPERM", "taken apart and connected elsewhere");
+    // Headers before cache: routing headers, fragments, IPv4 options.
+    let home = enter(&workload);
+    let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_egress")).unwrap();
+    let from: IpAddr = "fd98::2".parse().unwrap();
+    let to: IpAddr = "fd20::9".parse().unwrap();
+    let mut routed = vec![17, 2, 4, 1, 0, 0, 0, 0];
+    routed.extend([0xfd; 16]);
+    routed.extend([0; 8]);
+    let run = |packet: &[u8]| bpfsys::test_run(program.as_fd(), packet, 1, 1).unwrap().verdict & 1;
+    let mut verdicts = vec![("routing header", run(&ip(from, to, 43, &routed)), "header-routing")];
+    verdicts.push(("IPv6 fragment", run(&ip(from, to, 44, &[17, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])), "header-fragment"));
+    let v4 = |t: &str| t.parse::<IpAddr>().unwrap();
+    let mut fragment = udp((v4("10.198.0.2"), 4000), (v4("10.200.1.1"), 7777), b"x");
+    fragment[14 + 6] = 0x20;
+    verdicts.push(("IPv4 fragment", run(&fragment), "header-fragment"));
+    let mut optioned = udp((v4("10.198.0.2"), 4000), (v4("10.200.1.1"), 7777), b"x");
+    optioned[14] = 0x46;
+    optioned.splice(34..34, [131, 3, 4, 0]);
+    verdicts.push(("IPv4 source route", run(&optioned), "header-routing"));
+    verdicts.push(("hop-by-hop without end", run(&ip(from, to, 0, &[0, 0, 0, 0, 0, 0, 0, 0])), "header-malformed"));
+    std::fs::write(home.join("cgroup.procs"), "0").unwrap();
+    for (what, verdict, counter) in verdicts {
+        assert_eq!(verdict, 0, "{what}");
+        assert!(node.counter(counter) >= 1, "{counter}");
+    }
+}
+
+#[test]
+fn a_socket_without_storage_is_judged_row_6() {
+    let (node, workload) = node("storage");
+    fqdn_load::programs::unload(&node.pins).unwrap();
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "sent", "nothing is loaded");
+    kernel_tests::sh(&format!("ip netns exec {} sh -c 'echo 100000 > /proc/sys/net/ipv4/igmp_max_memberships'", node.netns("c")));
+    assert_eq!(agent.tell("exhaust u"), "full");
+    node.apply(&compile(&web_policy(ALLOWED)));
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM");
+    assert!(node.counter("socket-state-missing") >= 1, "the storage could not be made");
+}
+
+#[test]
+fn another_binding_counts_at_once_row_7() {
+    let (node, workload) = node("epoch");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+    node.bind(&workload, "app=other");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "sent", "selected by no policy");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+    node.bind_as(&workload, "app=web", true);
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "sent", "audit");
+    assert!(node.counter("allowed-audit") >= 1);
+    node.unbind(&workload);
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "sent");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM");
+}
+
+#[test]
+fn bind_counts_for_a_socket_that_has_sent() {
+    let node = Node::new("late", &compile(&web_policy(ALLOWED))).with_network();
+    let workload = node.workload("w");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "sent");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.tell("send u 10.200.2.1 7777"), "EPERM", "the very next packet");
+}
+
+#[test]
+fn a_workload_without_binding_is_denied_row_8() {
+    let (node, workload) = node("binding");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    let generation = swap::generation_of(&node.pins.slot(0).unwrap().unwrap().0);
+    let key = BindingKey { cgroup: fqdn_load::cgroup::id(&workload).unwrap(), generation };
+    assert!(node.pins.map("bindings").unwrap().remove(key.bytes()).unwrap());
+    assert_eq!(agent.resolve("ip-10-200-1-1.example.test"), "EPERM");
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "EPERM");
+    assert!(node.counter("binding-missing") >= 2);
+}
+
+#[test]
+fn neighbour_discovery_lives_row_9() {
+    let (node, workload) = node("neighbour");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("raw6 134"), "EPERM", "router advertisement of its own");
+    assert_eq!(agent.tell("raw6 137"), "EPERM", "redirect of its own");
+    assert_eq!(agent.tell("raw6 136"), "EPERM", "advertisement to a far address");
+    assert_eq!(agent.tell("raw6 133"), "sent", "solicitation on the link");
+    assert!(node.counter("neighbour-forged") >= 3);
+    // What the kernel itself sends for the namespace: TEST_RUN's socket never passed sock_create.
+    let home = enter(&workload);
+    let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_egress")).unwrap();
+    let from: IpAddr = "fe80::1".parse().unwrap();
+    let run = |to: &str, kind: u8, hops: u8| {
+        let packet = ip_with(from, to.parse().unwrap(), 58, hops, &[kind, 0, 0, 0, 0, 0, 0, 0]);
+        bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict & 1
+    };
+    let verdicts = [run("ff02::1:ff00:1", 135, 255), run("fd20::77", 135, 255), run("ff02::16", 143, 1), run("ff02::1:ff00:1", 135, 64), run("fd20::77", 128, 255)];
+    std::fs::write(home.join("cgroup.procs"), "0").unwrap();
+    assert_eq!(verdicts, [1, 1, 1, 0, 0]);
+}
+
+#[test]
+fn two_name_servers_one_id_row_11() {
+    let (node, workload) = node("two");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("resolve-two sf-10-200-6-1.example.test"), "rcodes [0, 2]");
+    assert_eq!(agent.connect("10.200.6.1", 80), "connected", "SERVFAIL of the other one consumed nothing");
+}
+
+#[test]
+fn refusal_is_immediate_row_13() {
+    let (node, workload) = node("immediate");
+    let mut agent = node.agent(&workload);
+    let start = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(agent.connect("10.200.2.1", 80), "EPERM");
+    }
+    assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+    assert!(node.counter("connect-refused") >= 20);
+}
+
+#[test]
+fn the_same_generation_twice_is_refused_row_16() {
+    let (node, _) = node("generation");
+    let other = compile(&web_policy(&["another.example.test"]));
+    let digest = other.digest_hex();
+    swap::stage(&node.pins, &other).unwrap();
+    let twin = format!("{}{}", &digest[..16], "0".repeat(48));
+    std::fs::rename(node.pins.path(&format!("images/{digest}")), node.pins.path(&format!("images/{twin}"))).unwrap();
+    let active = node.pins.slot(0).unwrap().unwrap().0;
+    // The leftover is removed first, unless a slot holds it: so it must be active to stand in the way.
+    let staged = node.pins.map(&format!("images/{twin}")).unwrap();
+    swap::publish(&node.pins, &staged, None).unwrap();
+    let refused = swap::apply(&node.pins, &other, RESOLVER, &node.cgroup).unwrap_err();
+    assert!(refused.to_string().contains("the same 8 bytes"), "{refused}");
+    assert_ne!(active, twin);
+}
+
+#[test]
+fn another_name_under_the_same_hash_is_not_learned_row_17() {
+    let (node, workload) = node("names");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    let names = node.pins.map("names").unwrap();
+    for key in names.keys().unwrap() {
+        let mut record = Name::read(&names.get(&key).unwrap().unwrap()).unwrap();
+        record.bytes[1] ^= 1;
+        names.set(&key, record.bytes()).unwrap();
+    }
+    let learned = node.pins.map("learned").unwrap();
+    for key in learned.keys().unwrap() {
+        learned.remove(&key).unwrap();
+    }
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert!(node.counter("names-full") >= 1);
+}

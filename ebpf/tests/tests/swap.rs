@@ -1,0 +1,182 @@
+//! Swaps under load, and what survives them.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::Image;
+use fqdn_image::abi::{BindingKey, Record};
+use fqdn_load::{bind, bpfsys, swap};
+use kernel_tests::{Agent, Node, compile, web_policy};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Subjects are numbered by their text: in the second image `app=web` has another number, and the number that it
+/// has in the first image belongs to `app=evil`, which may reach the secret address. A packet judged by one image
+/// and the binding of the other would pass.
+fn policies() -> [Image; 2] {
+    let evil = |extra: &str| {
+        format!(
+            "{}---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: evil}}\nspec:\n  endpointSelector: {{matchLabels: {{app: evil}}}}\n  egress: [{{toFQDNs: [{{matchPattern: \"*.secret.example.test\"}}]}}]\n{extra}",
+            web_policy(&["*.common.example.test"])
+        )
+    };
+    let aaa = "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: aaa}\nspec:\n  endpointSelector: {matchLabels: {aaa: b}}\n  egress: [{}]\n";
+    [compile(&evil("")), compile(&evil(aaa))]
+}
+
+fn watched(node: &Node, workload: &std::path::Path) -> Agent {
+    let mut agent = node.start(workload, &["watch", "10.200.7.1", "10.200.7.2", "10.200.7.3"]);
+    assert_eq!(agent.line(), "watching");
+    agent
+}
+
+fn numbers(line: &str) -> Vec<u64> {
+    line.split(' ').filter_map(|w| w.parse().ok()).collect()
+}
+
+#[test]
+fn i3_a_thousand_swaps_under_load() {
+    let images = policies();
+    let node = Node::new("swaps", &images[0]).with_network();
+    let workload = node.workload("w");
+    let other = node.workload("other");
+    node.bind(&workload, "app=web");
+    node.bind(&other, "app=web");
+    let mut agent = watched(&node, &workload);
+    let start = Instant::now();
+    let swaps: usize = std::env::var("FQDN_SWAPS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
+    for turn in 0..swaps {
+        node.apply(&images[(turn + 1) % 2]);
+        // Labels of the same workload and mode of its neighbour change in between.
+        node.bind(&workload, if turn % 3 == 0 { "app=web,extra=1" } else { "app=web" });
+        node.bind_as(&other, "app=web", turn % 2 == 0);
+    }
+    let line = agent.tell("stop");
+    println!("{swaps} swaps in {:?}: {line}", start.elapsed());
+    let [tries, outages, passed] = numbers(&line)[..] else { panic!("{line}") };
+    assert!(tries > 1000);
+    assert_eq!((outages, passed), (0, 0), "{line}");
+    assert_eq!(node.counter("binding-missing"), 0);
+}
+
+/// The same detector on a loader that forgets the old bindings before it publishes: it must see something.
+#[test]
+fn control_bindings_removed_early() {
+    let images = policies();
+    let node = Node::new("control", &images[0]).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = watched(&node, &workload);
+    for turn in 0..200 {
+        let image = &images[(turn + 1) % 2];
+        let staged = swap::stage(&node.pins, image).unwrap();
+        let active = node.pins.slot(0).unwrap().unwrap();
+        bind::keep(&node.pins, &[]).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        bind::fill(&node.pins, image).unwrap();
+        fqdn_load::resolvers::Resolvers::choose("10.198.0.1", image).unwrap().write(&node.pins, image.head.generation).unwrap();
+        swap::publish(&node.pins, &staged, Some(&active.1)).unwrap();
+        swap::forget_leftovers(&node.pins).unwrap();
+    }
+    let line = agent.tell("stop");
+    println!("control: {line}");
+    let [_, outages, _] = numbers(&line)[..] else { panic!("{line}") };
+    assert!(outages > 0 && node.counter("binding-missing") > 0, "{line}");
+}
+
+/// The same detector on packets judged by the new image and the binding of the old one.
+#[test]
+fn control_binding_of_the_other_image() {
+    let images = policies();
+    let node = Node::new("mixture", &images[0]).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = watched(&node, &workload);
+    let cgroup = fqdn_load::cgroup::id(&workload).unwrap();
+    let bindings = node.pins.map("bindings").unwrap();
+    let key = |image: &Image| BindingKey { cgroup, generation: image.head.generation };
+    let old = bindings.get(key(&images[0]).bytes()).unwrap().unwrap();
+    node.apply(&images[1]);
+    bindings.set(key(&images[1]).bytes(), &old).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let line = agent.tell("stop");
+    println!("mixture: {line}");
+    let [_, _, passed] = numbers(&line)[..] else { panic!("{line}") };
+    assert!(passed > 0, "{line}");
+}
+
+#[test]
+fn narrowed_and_widened_without_a_new_query() {
+    let [one, two] = [["ip-10-200-1-1.example.test"], ["ip-10-200-1-2.example.test"]].map(|n| compile(&web_policy(&n)));
+    let node = Node::new("rejudge", &one).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    for n in 1..3 {
+        assert!(agent.resolve(&format!("ip-10-200-1-{n}.example.test")).contains("records 1"));
+    }
+    assert_eq!([agent.connect("10.200.1.1", 80), agent.connect("10.200.1.2", 80)], ["connected", "EPERM"]);
+    node.apply(&two);
+    assert_eq!([agent.connect("10.200.1.1", 80), agent.connect("10.200.1.2", 80)], ["EPERM", "connected"]);
+    swap::rollback(&node.pins).unwrap();
+    assert_eq!([agent.connect("10.200.1.1", 80), agent.connect("10.200.1.2", 80)], ["connected", "EPERM"]);
+}
+
+#[test]
+fn ten_thousand_fresh_addresses() {
+    let node = Node::new("cycles", &compile(&web_policy(&["**.example.test"]))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.start(&workload, &["cycle", "10000", "2"]);
+    let line = agent.line();
+    println!("{line}");
+    assert_eq!(line, "cycles 10000 failures 0");
+    assert!(node.counter("address-learned") >= 10_000);
+}
+
+#[test]
+fn i5_the_kernel_proves_it() {
+    let [one, two] = policies();
+    let node = Node::new("proof", &one);
+    let live = node.pins.slot(0).unwrap().unwrap().1.image().unwrap();
+    assert_eq!(live.digest_hex(), one.digest_hex());
+    assert_eq!(node.apply(&one), swap::Applied::Unchanged);
+    assert_eq!(node.apply(&two), swap::Applied::Published);
+    assert_eq!(node.pins.slot(0).unwrap().unwrap().1.image().unwrap().digest_hex(), two.digest_hex());
+    let map = node.pins.slot(0).unwrap().unwrap().1;
+    assert!(bpfsys::update(map.fd.as_fd(), &0u32.to_le_bytes(), &[0; 64]).is_err(), "frozen");
+    assert_eq!(swap::rollback(&node.pins).unwrap(), one.digest_hex());
+}
+
+/// Killed at any moment of `apply`, the next look finds the old or the new policy, whole.
+#[test]
+fn i3_killed_anywhere() {
+    let [one, two] = policies();
+    let node = Node::new("killed", &one);
+    let loader = std::path::Path::new(&kernel_tests::probe()).with_file_name("fqdn-load");
+    let dir = std::env::temp_dir().join(format!("fqdn-killed-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let files = [dir.join("one.img"), dir.join("two.img")];
+    std::fs::write(&files[0], one.bytes()).unwrap();
+    std::fs::write(&files[1], two.bytes()).unwrap();
+    let pins = node.pins.dir().to_string_lossy().into_owned();
+    let mut seen = [0, 0];
+    for turn in 0..120u64 {
+        let mut child = Command::new(&loader)
+            .args(["--pins", &pins, "apply", files[(turn % 2) as usize].to_str().unwrap(), "--resolvers", "10.198.0.1"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(turn * 97 % 40_000));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let (digest, map) = node.pins.slot(0).unwrap().unwrap();
+        let live = map.image().unwrap().digest_hex();
+        assert_eq!(live, digest);
+        seen[usize::from(live == two.digest_hex())] += 1;
+    }
+    node.apply(&one);
+    node.apply(&two);
+    println!("killed 120 times: {} times the first, {} times the second", seen[0], seen[1]);
+    assert!(node.pins.images().unwrap().len() <= 2, "nothing is left behind");
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -1,0 +1,256 @@
+//! Verdict tables and random names, put to the egress program itself by BPF_PROG_TEST_RUN.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::abi::{Learned, LearnedKey, LearnedName, Name, Record};
+use fqdn_image::{Image, Pattern, WireName};
+use fqdn_load::bpfsys;
+use fqdn_load::cgroup;
+use fqdnc::diagnostic::Findings;
+use fqdnc::eval::Question;
+use fqdnc::source::Source;
+use fqdnc::verdicts;
+use kernel_tests::packet::{query, tcp, udp};
+use kernel_tests::{CLIENT, Node, RESOLVER, compile, sh, web_policy};
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The egress program, run in a bound cgroup on a device that is not loopback.
+struct Egress {
+    node: Node,
+    program: OwnedFd,
+    device: u32,
+    cgroup: PathBuf,
+    home: PathBuf,
+}
+
+impl Egress {
+    fn new(name: &str, image: &Image) -> Egress {
+        let node = Node::new(name, image);
+        let _ = std::process::Command::new("ip").args(["link", "del", "fqdn-t0"]).stderr(std::process::Stdio::null()).status();
+        sh("ip link add fqdn-t0 type veth peer name fqdn-t1");
+        let device = fs::read_to_string("/sys/class/net/fqdn-t0/ifindex").unwrap().trim().parse().unwrap();
+        let cgroup = node.workload("w");
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap().to_owned();
+        let home = cgroup::mount_point().unwrap().join(own.trim_start_matches('/'));
+        fs::write(cgroup.join("cgroup.procs"), "0").unwrap();
+        let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_egress")).unwrap();
+        Egress { node, program, device, cgroup, home }
+    }
+
+    fn passes(&self, packet: &[u8]) -> bool {
+        bpfsys::test_run(self.program.as_fd(), packet, self.device, 1).unwrap().verdict & 1 == 1
+    }
+
+    fn may_resolve(&self, image: &Image, name: &WireName) -> bool {
+        image.dns_ports().any(|port| {
+            let message = query(1, name.wire(), 1);
+            [RESOLVER, "8.8.8.8"].iter().any(|server| self.passes(&udp((addr(CLIENT), 40000), (addr(server), port), &message)))
+        })
+    }
+
+    fn may_reach(&self, address: IpAddr, port: fqdn_image::judge::Port) -> bool {
+        let from: IpAddr = if address.is_ipv4() { addr(CLIENT) } else { addr("fd98::2") };
+        match port.proto {
+            6 => self.passes(&tcp((from, 40000), (address, port.port), 2)),
+            _ => self.passes(&udp((from, 40000), (address, port.port), &query(1, b"\x01x\0", 1))),
+        }
+    }
+
+    /// As if an answer under some earlier policy had taught the address: the kernel must find the class itself.
+    fn teach(&self, name: &WireName, address: IpAddr) -> (LearnedKey, u64) {
+        let key = 0x1234_5678_9abc_def0u64;
+        let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, pad: 0, bytes: [0; 256] };
+        record.bytes[..name.wire().len()].copy_from_slice(name.wire());
+        self.node.pins.map("names").unwrap().set(&key.to_le_bytes(), record.bytes()).unwrap();
+        let learned = LearnedKey { cgroup: cgroup::id(&self.cgroup).unwrap(), addr: mapped(address) };
+        let mut value = Learned { cgroup: learned.cgroup, addr: learned.addr, ..Learned::zeroed() };
+        value.names[0] = LearnedName { name: key, expiry: u64::MAX, ..LearnedName::zeroed() };
+        self.node.pins.map("learned").unwrap().set(learned.bytes(), value.bytes()).unwrap();
+        (learned, key)
+    }
+
+    fn forget(&self, (learned, key): (LearnedKey, u64)) {
+        self.node.pins.map("learned").unwrap().remove(learned.bytes()).unwrap();
+        self.node.pins.map("names").unwrap().remove(&key.to_le_bytes()).unwrap();
+    }
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        let _ = fs::write(self.home.join("cgroup.procs"), "0");
+        let _ = std::process::Command::new("ip").args(["link", "del", "fqdn-t0"]).status();
+    }
+}
+
+fn addr(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn tables(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            tables(&path, found);
+        } else if path.to_string_lossy().ends_with(".verdicts.yaml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn verdict_tables_hold_in_the_kernel() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut paths = Vec::new();
+    for dir in ["policies", "golden/accept"] {
+        tables(&root.join(dir), &mut paths);
+    }
+    paths.sort();
+    assert!(paths.len() >= 2, "tables are there");
+    let read = |path: &Path| Source { name: path.to_string_lossy().into(), text: fs::read_to_string(path).unwrap().into() };
+    let egress = Egress::new("verdicts", &compile(&web_policy(&["a.example.test"])));
+    let (mut rows, mut left_out, mut wrong) = (0, 0, Vec::new());
+    for path in &paths {
+        let mut findings = Findings::default();
+        let table = verdicts::read(&read(path), &mut findings).unwrap();
+        let folder = path.parent().unwrap();
+        let profile = table.profile.as_ref().map(|name| read(&folder.join(name)));
+        let profile = fqdnc::load_profile(profile.as_ref(), &mut findings).unwrap();
+        let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect();
+        files.retain(|f| f.extension().is_some_and(|e| e == "yaml") && !f.to_string_lossy().contains(".verdicts.") && !f.to_string_lossy().contains(".profile."));
+        files.sort();
+        let sources: Vec<Source> = files.iter().map(|f| read(f)).collect();
+        let compiled = fqdnc::compile(&sources, &profile, "default", &mut findings).unwrap_or_else(|| panic!("{path:?}: {}", kernel_tests::errors(&findings)));
+        let image = Image::decode(compiled.bytes).unwrap();
+        egress.node.apply(&image);
+        for row in &table.rows {
+            let told = fqdn_load::bind::Told { path: egress.cgroup.clone(), namespace: row.namespace.clone(), labels: row.label_text.clone(), audit: false };
+            fqdn_load::bind::bind(&egress.node.pins, &told).unwrap();
+            let got = match &row.question {
+                Question::Resolve(name) => egress.may_resolve(&image, name),
+                Question::ReachName(name, port) => {
+                    let subjects = image.subjects_of(&row.labels);
+                    let plain = ["203.0.113.77", "198.18.7.7", "192.0.2.200"].map(addr);
+                    let free = plain.into_iter().find(|a| image.address_sets(&subjects, u128::from_be_bytes(mapped(*a))).is_empty());
+                    let Some(address) = free else {
+                        left_out += 1; // the policy opens every address anyway
+                        continue;
+                    };
+                    let taught = egress.teach(name, address);
+                    let got = egress.may_reach(address, *port);
+                    egress.forget(taught);
+                    got
+                }
+                Question::ReachAddress(address, port) => {
+                    let v6 = Ipv6Addr::from(*address);
+                    egress.may_reach(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
+                }
+            };
+            rows += 1;
+            if got != row.allow {
+                wrong.push(format!("{}:{}: {}: kernel says {}", path.display(), row.line, row.text, if got { "allow" } else { "deny" }));
+            }
+        }
+    }
+    println!("{rows} rows of {} tables, {left_out} left out", paths.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(rows > 20);
+}
+
+/// A small generator with a fixed start (xorshift64): the same names in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        let i = self.roll(items.len());
+        &items[i]
+    }
+}
+
+const WORDS: &[&str] = &["a", "b", "ab", "ba", "abc", "s3", "api", "x-y", "_t", "long-label-of-over-nineteen-bytes", "long-label-of-over-nineteen-bytez"];
+
+fn random_pattern(dice: &mut Dice) -> String {
+    let mut labels = Vec::new();
+    for _ in 0..1 + dice.roll(4) {
+        labels.push(match dice.roll(6) {
+            0 => "*".to_owned(),
+            1 => format!("{}*", dice.pick(&WORDS[..8])),
+            2 => format!("*{}*{}", dice.pick(&WORDS[..4]), dice.pick(&WORDS[..8])),
+            _ => (*dice.pick(WORDS)).to_owned(),
+        });
+    }
+    let text = labels.join(".");
+    match dice.roll(8) {
+        0 => format!("**.{text}"),
+        _ => text,
+    }
+}
+
+fn random_name(dice: &mut Dice) -> WireName {
+    let mut labels = Vec::new();
+    for _ in 0..1 + dice.roll(5) {
+        let mut label = (*dice.pick(WORDS)).to_owned();
+        match dice.roll(8) {
+            0 => label.push_str(*dice.pick::<&str>(WORDS)),
+            1 => label = label.to_uppercase(),
+            2 if dice.roll(6) == 0 => label.push_str("\\046"),
+            _ => {}
+        }
+        labels.push(label);
+    }
+    WireName::parse(&labels.join(".")).unwrap()
+}
+
+/// The kernel's walk against the reference: 8 sets of 16 patterns, each half of a set a subject of its own.
+#[test]
+fn random_names_have_the_reference_class() {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let sets: Vec<Vec<String>> = (0..8).map(|_| (0..16).map(|_| random_pattern(&mut dice)).collect()).collect();
+    let policies = |patterns: &[String]| -> String {
+        let halves = patterns.chunks(8).enumerate().map(|(i, half)| {
+            let list: Vec<String> = half.iter().map(|p| format!("{{matchPattern: \"{p}\"}}")).collect();
+            format!(
+                "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p{i}}}\nspec:\n  endpointSelector: {{matchLabels: {{app: s{i}}}}}\n  egress: [{{toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{}]}}}}]}}]\n",
+                list.join(", ")
+            )
+        });
+        halves.collect()
+    };
+    let egress = Egress::new("random", &compile(&policies(&sets[0])));
+    let (mut asked, mut hits) = (0u32, 0u32);
+    let start = std::time::Instant::now();
+    for patterns in &sets {
+        egress.node.apply(&compile(&policies(patterns)));
+        for (i, half) in patterns.chunks(8).enumerate() {
+            egress.node.bind(&egress.cgroup, &format!("app=s{i}"));
+            let half: Vec<Pattern> = half.iter().map(|p| Pattern::parse(p).unwrap()).collect();
+            for _ in 0..6_400 {
+                let name = random_name(&mut dice);
+                let want = half.iter().any(|p| p.matches(&name));
+                let message = query(1, name.wire(), 1);
+                let got = egress.passes(&udp((addr(CLIENT), 40000), (addr(RESOLVER), 53), &message));
+                assert_eq!(got, want, "patterns {patterns:?}, half {i}, name {name}");
+                asked += 1;
+                hits += u32::from(want);
+            }
+        }
+    }
+    println!("{asked} names, {hits} matched, 0 mismatches, {:?}", start.elapsed());
+    assert!(asked >= 100_000 && hits > 1_000);
+}
