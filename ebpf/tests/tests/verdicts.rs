@@ -207,7 +207,7 @@ fn random_name(dice: &mut Dice) -> WireName {
     for _ in 0..1 + dice.roll(5) {
         let mut label = (*dice.pick(WORDS)).to_owned();
         match dice.roll(8) {
-            0 => label.push_str(*dice.pick::<&str>(WORDS)),
+            0 => label.push_str(dice.pick(&WORDS[..8])),
             1 => label = label.to_uppercase(),
             2 if dice.roll(6) == 0 => label.push_str("\\046"),
             _ => {}
