@@ -189,8 +189,16 @@ const MANY: u32 = 2;
 pub fn build(patterns: &[(Pattern, u32)], classes: &mut Classes) -> Result<Automaton, OverBudget> {
     let trie = Trie::build(patterns);
     let single = vec![UNSEEN; trie.nodes.len()];
-    let mut growth =
-        Growth { patterns, trie, sets: Vec::new(), numbers: HashMap::new(), single, paths: Vec::new(), edges: Vec::new(), wild: BTreeMap::new() };
+    let mut growth = Growth {
+        patterns,
+        trie,
+        sets: Vec::new(),
+        numbers: HashMap::new(),
+        single,
+        paths: Vec::new(),
+        edges: Vec::new(),
+        wild: BTreeMap::new(),
+    };
     growth.state(vec![0], MANY);
     let mut next = 0;
     while next < growth.sets.len() {
@@ -262,15 +270,16 @@ impl Growth<'_> {
 
     fn leave(&mut self, id: u32, set: &[u32], classes: &mut Classes) -> Result<(), OverBudget> {
         if let [only] = set
-            && !self.trie.is_wild(*only) {
-                let children: Vec<(&[u8], u32)> = self.trie.children(*only).collect();
-                for (label, child) in children {
-                    if let Some(label) = wire(label) {
-                        self.edge(id, label, vec![child], 1, classes);
-                    }
+            && !self.trie.is_wild(*only)
+        {
+            let children: Vec<(&[u8], u32)> = self.trie.children(*only).collect();
+            for (label, child) in children {
+                if let Some(label) = wire(label) {
+                    self.edge(id, label, vec![child], 1, classes);
                 }
-                return Ok(());
             }
+            return Ok(());
+        }
         let mut any: Vec<u32> = Vec::new();
         let mut globs: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
         let mut literals: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
@@ -303,8 +312,12 @@ impl Growth<'_> {
         }
         if !globs.is_empty() {
             let texts: Vec<&[u8]> = globs.keys().copied().collect();
-            let Some(automaton) = glob_automaton(&texts) else { return Err(self.over("wildcards inside labels of one domain", set)) };
-            let Some(masks) = feasible(&automaton) else { return Err(self.over("combinations of wildcards inside one label", set)) };
+            let Some(automaton) = glob_automaton(&texts) else {
+                return Err(self.over("wildcards inside labels of one domain", set));
+            };
+            let Some(masks) = feasible(&automaton) else {
+                return Err(self.over("combinations of wildcards inside one label", set));
+            };
             for mask in masks {
                 let mut lists: Vec<&[u32]> = vec![&any];
                 let ends = glob_ends(&texts);

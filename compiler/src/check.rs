@@ -54,7 +54,14 @@ struct Check<'a> {
 }
 
 /// What one policy document means. `default_namespace` is for documents that name none.
-pub fn policy(source: &Source, root: &Node, document: &PolicyDocument, default_namespace: &str, profile: &Profile, findings: &mut Findings) -> Option<Policy> {
+pub fn policy(
+    source: &Source,
+    root: &Node,
+    document: &PolicyDocument,
+    default_namespace: &str,
+    profile: &Profile,
+    findings: &mut Findings,
+) -> Option<Policy> {
     let at = At { source, node: root };
     let before = findings.0.len();
     if document.api_version != "cilium.io/v2" {
@@ -66,7 +73,14 @@ pub fn policy(source: &Source, root: &Node, document: &PolicyDocument, default_n
     for (key, value) in [("name", &document.metadata.name), ("namespace", &namespace)] {
         if !is_object_name(value) {
             let span = at.key("metadata").key(key).node.span;
-            findings.at(Code::BadName, source, span, format!("`{}` is no {key}", value.escape_default()), "not a Kubernetes name", "lower-case letters, digits, `-` and `.`");
+            findings.at(
+                Code::BadName,
+                source,
+                span,
+                format!("`{}` is no {key}", value.escape_default()),
+                "not a Kubernetes name",
+                "lower-case letters, digits, `-` and `.`",
+            );
         }
     }
     if clusterwide && document.metadata.namespace.is_some() {
@@ -105,7 +119,14 @@ impl Check<'_> {
     fn unsupported(&mut self, at: At<'_>, present: &[(&str, bool)]) {
         for (key, there) in present {
             if *there {
-                self.say(Code::Unsupported, at, at.name(key), format!("`{key}` cannot be enforced here"), "not supported", "remove it, or leave this policy to the CNI");
+                self.say(
+                    Code::Unsupported,
+                    at,
+                    at.name(key),
+                    format!("`{key}` cannot be enforced here"),
+                    "not supported",
+                    "remove it, or leave this policy to the CNI",
+                );
             }
         }
     }
@@ -117,7 +138,14 @@ impl Check<'_> {
             return None;
         }
         let Some(selector) = &rule.endpoint_selector else {
-            self.say(Code::NoSelector, at, at.head(), "the rule has no `endpointSelector`", "in this rule", "`endpointSelector: {}` selects every workload");
+            self.say(
+                Code::NoSelector,
+                at,
+                at.head(),
+                "the rule has no `endpointSelector`",
+                "in this rule",
+                "`endpointSelector: {}` selects every workload",
+            );
             return None;
         };
         if rule.ingress.is_none() && rule.ingress_deny.is_none() && rule.egress.is_none() && rule.egress_deny.is_none() {
@@ -139,13 +167,28 @@ impl Check<'_> {
             }
         }
         if let Some(deny) = &rule.egress_deny
-            && !deny.is_empty() {
-                self.say(Code::Unsupported, at, at.name("egressDeny"), "`egressDeny` cannot be enforced yet", "not supported", "remove it, or leave this policy to the CNI");
-            }
+            && !deny.is_empty()
+        {
+            self.say(
+                Code::Unsupported,
+                at,
+                at.name("egressDeny"),
+                "`egressDeny` cannot be enforced yet",
+                "not supported",
+                "remove it, or leave this policy to the CNI",
+            );
+        }
         let subject = self.subject(at.key("endpointSelector"), selector)?;
         let list = at.key("egress");
         if rule.egress.as_ref().is_some_and(Vec::is_empty) {
-            self.say(Code::EmptyEgress, at, list.head(), "`egress: []` denies nothing", "enforces nothing", "write `egress: [{}]` to deny all");
+            self.say(
+                Code::EmptyEgress,
+                at,
+                list.head(),
+                "`egress: []` denies nothing",
+                "enforces nothing",
+                "write `egress: [{}]` to deny all",
+            );
         }
         let wanted = rule.enable_default_deny.as_ref().and_then(|d| d.egress);
         let some = rule.egress.as_ref().is_some_and(|e| !e.is_empty());
@@ -164,7 +207,14 @@ impl Check<'_> {
         match (&self.namespace, named) {
             (Some(namespace), Some(values)) if values != [namespace.as_str()] => {
                 let help = format!("remove the namespace label, or put the policy into that namespace; it is in `{namespace}`");
-                self.say(Code::ForeignNamespace, at, at.node.span, "the selector names another namespace", "selects nothing here", help);
+                self.say(
+                    Code::ForeignNamespace,
+                    at,
+                    at.node.span,
+                    "the selector names another namespace",
+                    "selects nothing here",
+                    help,
+                );
                 return None;
             }
             (Some(namespace), _) => {
@@ -239,22 +289,27 @@ impl Check<'_> {
                 ("authentication", rule.authentication.is_some()),
             ],
         );
-        let kinds: Vec<&str> = ["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities", "toServices", "toGroups", "toNodes"]
-            .into_iter()
-            .filter(|key| at.node.get(key).is_some_and(|n| !is_null(n)))
-            .collect();
+        let kinds: Vec<&str> =
+            ["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities", "toServices", "toGroups", "toNodes"]
+                .into_iter()
+                .filter(|key| at.node.get(key).is_some_and(|n| !is_null(n)))
+                .collect();
         if let [first, second, ..] = kinds[..]
-            && !(first == "toCIDR" && second == "toCIDRSet") {
-                let message = format!("`{first}` and `{second}` in one rule");
-                self.say(Code::MixedPeers, at, at.name(second), message, "the second kind of destination", "write a rule for each");
-                return None;
-            }
+            && !(first == "toCIDR" && second == "toCIDRSet")
+        {
+            let message = format!("`{first}` and `{second}` in one rule");
+            self.say(Code::MixedPeers, at, at.name(second), message, "the second kind of destination", "write a rule for each");
+            return None;
+        }
         let mut ports = Vec::new();
         for (i, entry) in rule.to_ports.iter().flatten().enumerate() {
             ports.extend(self.port_rule(at.key("toPorts").index(i), entry));
         }
         let to = self.destination(at, rule, &ports)?;
-        if at.node.items().is_empty() && matches!(&at.node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(_, _, v)| is_null(v))) && default_deny {
+        if at.node.items().is_empty()
+            && matches!(&at.node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(_, _, v)| is_null(v)))
+            && default_deny
+        {
             self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", "denies all", "");
             return Some(Egress { to: Destination::Nowhere, ports });
         }
@@ -264,7 +319,14 @@ impl Check<'_> {
     fn destination(&mut self, at: At<'_>, rule: &EgressRule, ports: &[PortRule]) -> Option<Destination> {
         if let Some(names) = &rule.to_fqdns {
             if ports.iter().any(|p| p.dns.is_some()) {
-                self.say(Code::DnsByName, at, at.name("toFQDNs"), "rules.dns beside `toFQDNs` allows no DNS", "servers are not found by name", "write the rules.dns in a rule for the resolvers");
+                self.say(
+                    Code::DnsByName,
+                    at,
+                    at.name("toFQDNs"),
+                    "rules.dns beside `toFQDNs` allows no DNS",
+                    "servers are not found by name",
+                    "write the rules.dns in a rule for the resolvers",
+                );
             }
             let names = self.patterns(at.key("toFQDNs"), names)?;
             return Some(self.or_nothing(at, "toFQDNs", names.is_empty(), Destination::Names(names)));
@@ -273,7 +335,14 @@ impl Check<'_> {
             let addresses = self.addresses(at, rule)?;
             let key = if rule.to_cidr.is_some() { "toCIDR" } else { "toCIDRSet" };
             if ports.iter().any(|p| p.dns.is_some()) {
-                self.say(Code::DnsElsewhere, at, at.name(key), "answers of these servers teach nothing", "outside the resolver set", "list them as resolvers in the profile");
+                self.say(
+                    Code::DnsElsewhere,
+                    at,
+                    at.name(key),
+                    "answers of these servers teach nothing",
+                    "outside the resolver set",
+                    "list them as resolvers in the profile",
+                );
             }
             return Some(self.or_nothing(at, key, addresses.is_empty(), Destination::Addresses(addresses)));
         }
@@ -284,7 +353,14 @@ impl Check<'_> {
             return Some(self.or_nothing(at, "toEntities", true, Destination::Nowhere));
         }
         if ports.iter().any(|p| p.dns.is_some()) {
-            self.say(Code::DnsResolvers, at, at.name("toPorts"), "no destination: the resolvers are meant", "DNS of the resolvers", "add `toEndpoints` to name them");
+            self.say(
+                Code::DnsResolvers,
+                at,
+                at.name("toPorts"),
+                "no destination: the resolvers are meant",
+                "DNS of the resolvers",
+                "add `toEndpoints` to name them",
+            );
         }
         Some(Destination::Anywhere)
     }
@@ -312,13 +388,25 @@ impl Check<'_> {
                     None => Requirement::Exists(format!("k8s:{NAMESPACE}")),
                 });
             }
-            let hits: Vec<usize> = (0..self.profile.resolvers.len()).filter(|n| selector.selects(&self.profile.resolvers[*n].labels)).collect();
+            let hits: Vec<usize> =
+                (0..self.profile.resolvers.len()).filter(|n| selector.selects(&self.profile.resolvers[*n].labels)).collect();
             inside |= hits.is_empty();
             mask |= hits.into_iter().fold(0, |mask, n| mask | 1 << n);
         }
         if inside && !(self.profile.given && self.profile.delegate) {
-            let help = if self.profile.given { "the profile denies traffic inside the cluster" } else { "give a profile with `inCluster: delegate` to leave it to the CNI" };
-            self.say(Code::InCluster, at, at.name("toEndpoints"), "destinations inside the cluster stay unreachable", "not the DNS service", help);
+            let help = if self.profile.given {
+                "the profile denies traffic inside the cluster"
+            } else {
+                "give a profile with `inCluster: delegate` to leave it to the CNI"
+            };
+            self.say(
+                Code::InCluster,
+                at,
+                at.name("toEndpoints"),
+                "destinations inside the cluster stay unreachable",
+                "not the DNS service",
+                help,
+            );
         }
         Some(if mask == 0 { Destination::Nowhere } else { Destination::Resolvers(mask) })
     }
@@ -333,10 +421,20 @@ impl Check<'_> {
         }
         for (i, entry) in rule.to_cidr_set.iter().flatten().enumerate() {
             let at = at.key("toCIDRSet").index(i);
-            self.unsupported(at, &[("cidrGroupRef", entry.cidr_group_ref.is_some()), ("cidrGroupSelector", entry.cidr_group_selector.is_some())]);
+            self.unsupported(
+                at,
+                &[("cidrGroupRef", entry.cidr_group_ref.is_some()), ("cidrGroupSelector", entry.cidr_group_selector.is_some())],
+            );
             let Some(text) = &entry.cidr else {
                 if entry.cidr_group_ref.is_none() && entry.cidr_group_selector.is_none() {
-                    self.say(Code::MissingKey, at, at.head(), "`cidr` is missing in `toCIDRSet`", "in this mapping", "add `cidr:`");
+                    self.say(
+                        Code::MissingKey,
+                        at,
+                        at.head(),
+                        "`cidr` is missing in `toCIDRSet`",
+                        "in this mapping",
+                        "add `cidr:`",
+                    );
                 }
                 good = false;
                 continue;
@@ -383,7 +481,8 @@ impl Check<'_> {
                 (Some(name), None) => ("matchName", name, Pattern::parse_name(name)),
                 (None, Some(pattern)) => ("matchPattern", pattern, Pattern::parse(pattern)),
                 (both, _) => {
-                    let message = if both.is_some() { "both matchName and matchPattern" } else { "neither matchName nor matchPattern" };
+                    let message =
+                        if both.is_some() { "both matchName and matchPattern" } else { "neither matchName nor matchPattern" };
                     self.say(Code::OneOfNamePattern, at, at.head(), message, "in this entry", "write exactly one of them");
                     good = false;
                     continue;
@@ -395,7 +494,14 @@ impl Check<'_> {
                     // Cilium's agent adds the final dot and then refuses 256 characters, in its log only.
                     let too_long = text.len() == 255 && !text.ends_with('.');
                     if !pattern.can_match() || too_long {
-                        self.say(Code::NeverMatches, at, at.node.span, format!("this {key} can never match"), "longer than any name in DNS", "");
+                        self.say(
+                            Code::NeverMatches,
+                            at,
+                            at.node.span,
+                            format!("this {key} can never match"),
+                            "longer than any name in DNS",
+                            "",
+                        );
                     }
                     out.push(pattern);
                 }
@@ -432,19 +538,41 @@ impl Check<'_> {
         );
         if let Some(inner) = &rule.rules {
             let at = at.key("rules");
-            self.unsupported(at, &[("http", inner.http.is_some()), ("kafka", inner.kafka.is_some()), ("l7", inner.l7.is_some()), ("l7proto", inner.l7proto.is_some())]);
+            self.unsupported(
+                at,
+                &[
+                    ("http", inner.http.is_some()),
+                    ("kafka", inner.kafka.is_some()),
+                    ("l7", inner.l7.is_some()),
+                    ("l7proto", inner.l7proto.is_some()),
+                ],
+            );
         }
         let list = at.key("ports");
         let entries = rule.ports.as_deref().unwrap_or_default();
         if entries.len() > 40 {
-            self.say(Code::TooManyPorts, list, at.name("ports"), format!("{} ports in one entry", entries.len()), "at most 40", "write a second toPorts entry");
+            self.say(
+                Code::TooManyPorts,
+                list,
+                at.name("ports"),
+                format!("{} ports in one entry", entries.len()),
+                "at most 40",
+                "write a second toPorts entry",
+            );
             return None;
         }
         let mut ports = Vec::new();
         let mut good = true;
         let dns = rule.rules.as_ref().and_then(|r| r.dns.as_ref());
         if dns.is_some() && entries.is_empty() {
-            self.say(Code::DnsPort, at, at.key("rules").name("dns"), "rules.dns without a port", "here", "add `ports: [{port: \"53\", protocol: ANY}]`");
+            self.say(
+                Code::DnsPort,
+                at,
+                at.key("rules").name("dns"),
+                "rules.dns without a port",
+                "here",
+                "add `ports: [{port: \"53\", protocol: ANY}]`",
+            );
             good = false;
         }
         for (i, port) in entries.iter().enumerate() {
@@ -471,7 +599,14 @@ impl Check<'_> {
             "UDP" => &[17],
             "SCTP" if !dns => &[132],
             "SCTP" => {
-                self.say(Code::DnsPort, at, at.key("protocol").node.span, "rules.dns with SCTP", "cannot be DNS", "write UDP, TCP or ANY");
+                self.say(
+                    Code::DnsPort,
+                    at,
+                    at.key("protocol").node.span,
+                    "rules.dns with SCTP",
+                    "cannot be DNS",
+                    "write UDP, TCP or ANY",
+                );
                 return None;
             }
             _ => {
@@ -484,7 +619,14 @@ impl Check<'_> {
             Some(low) => low,
             None => {
                 let message = format!("`{}` is no port", port.port.escape_default());
-                self.say(Code::BadPort, at, at.key("port").node.span, message, "here", "a number from 0 to 65535, or the name of a well-known service");
+                self.say(
+                    Code::BadPort,
+                    at,
+                    at.key("port").node.span,
+                    message,
+                    "here",
+                    "a number from 0 to 65535, or the name of a well-known service",
+                );
                 return None;
             }
         };
@@ -493,7 +635,14 @@ impl Check<'_> {
             end => match u16::try_from(end).ok().filter(|end| *end >= low) {
                 Some(high) => high,
                 None => {
-                    self.say(Code::BadRange, at, at.key("endPort").node.span, format!("endPort {end} does not follow port {low}"), "here", "");
+                    self.say(
+                        Code::BadRange,
+                        at,
+                        at.key("endPort").node.span,
+                        format!("endPort {end} does not follow port {low}"),
+                        "here",
+                        "",
+                    );
                     return None;
                 }
             },
@@ -528,7 +677,9 @@ fn namespace_values(selector: &Selector) -> Option<Vec<&str>> {
     let mut found = None;
     for requirement in selector.requirements() {
         match requirement {
-            Requirement::In(k, values) if *k == key => found.get_or_insert_with(Vec::new).extend(values.iter().map(String::as_str)),
+            Requirement::In(k, values) if *k == key => {
+                found.get_or_insert_with(Vec::new).extend(values.iter().map(String::as_str))
+            }
             Requirement::In(k, _) | Requirement::NotIn(k, _) | Requirement::Exists(k) | Requirement::DoesNotExist(k)
                 if *k == key || k.trim_start_matches("k8s:").starts_with(namespace_labels) =>
             {
@@ -542,10 +693,37 @@ fn namespace_values(selector: &Selector) -> Option<Vec<&str>> {
 
 /// Services of the IANA registry that policies name.
 const SERVICES: &[(&str, u16)] = &[
-    ("amqp", 5672), ("amqps", 5671), ("domain", 53), ("ftp", 21), ("ftps", 990), ("git", 9418), ("http", 80), ("http-alt", 8080),
-    ("https", 443), ("imap", 143), ("imaps", 993), ("kerberos", 88), ("ldap", 389), ("ldaps", 636), ("mqtt", 1883), ("ms-sql-s", 1433),
-    ("mysql", 3306), ("nfs", 2049), ("ntp", 123), ("pop3", 110), ("pop3s", 995), ("postgresql", 5432), ("redis", 6379), ("smtp", 25),
-    ("snmp", 161), ("ssh", 22), ("submission", 587), ("submissions", 465), ("syslog", 514), ("telnet", 23), ("tftp", 69),
+    ("amqp", 5672),
+    ("amqps", 5671),
+    ("domain", 53),
+    ("ftp", 21),
+    ("ftps", 990),
+    ("git", 9418),
+    ("http", 80),
+    ("http-alt", 8080),
+    ("https", 443),
+    ("imap", 143),
+    ("imaps", 993),
+    ("kerberos", 88),
+    ("ldap", 389),
+    ("ldaps", 636),
+    ("mqtt", 1883),
+    ("ms-sql-s", 1433),
+    ("mysql", 3306),
+    ("nfs", 2049),
+    ("ntp", 123),
+    ("pop3", 110),
+    ("pop3s", 995),
+    ("postgresql", 5432),
+    ("redis", 6379),
+    ("smtp", 25),
+    ("snmp", 161),
+    ("ssh", 22),
+    ("submission", 587),
+    ("submissions", 465),
+    ("syslog", 514),
+    ("telnet", 23),
+    ("tftp", 69),
 ];
 
 fn port_number(text: &str) -> Option<u16> {

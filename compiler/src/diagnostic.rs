@@ -187,7 +187,15 @@ pub struct Findings(pub Vec<Diagnostic>);
 
 impl Findings {
     /// Adds one at a place.
-    pub fn at(&mut self, code: Code, source: &Source, span: Span, message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) {
+    pub fn at(
+        &mut self,
+        code: Code,
+        source: &Source,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let (message, label, help) = (message.into(), label.into(), help.into());
         self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help });
     }

@@ -40,7 +40,10 @@ impl Rules {
         match question {
             Question::Resolve(name) => grant.servers.is_some() && self.names(grant.what, name),
             Question::ReachName(name, port) => {
-                grant.servers.is_none() && !self.is_dns(*port) && self.names(grant.what, name) && self.ports_hold(grant.ports, *port)
+                grant.servers.is_none()
+                    && !self.is_dns(*port)
+                    && self.names(grant.what, name)
+                    && self.ports_hold(grant.ports, *port)
             }
             Question::ReachAddress(address, port) if self.is_dns(*port) => {
                 let server = matches!(grant.servers, Some(Servers::Addresses(n)) if self.holds(n, *address));

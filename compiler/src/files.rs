@@ -46,7 +46,11 @@ pub(crate) fn policies(paths: &[PathBuf], findings: &mut Findings) -> Result<Inp
     for path in paths {
         if path.as_os_str() == "-" {
             let mut bytes = Vec::new();
-            std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| format!("failed to read standard input: {e}"))?;
+            std::io::stdin()
+                .lock()
+                .take(LARGEST + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|e| format!("failed to read standard input: {e}"))?;
             sources.extend(decode("-", bytes, findings));
         } else if path.is_dir() {
             let mut found = Vec::new();
@@ -85,7 +89,14 @@ fn decode(name: &str, bytes: Vec<u8>, findings: &mut Findings) -> Option<Source>
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let source = Source { name: name.into(), text: "".into() };
-            findings.at(Code::Unreadable, &source, Span::default(), format!("`{name}` is not UTF-8 at byte {at}"), "", "save the file as UTF-8");
+            findings.at(
+                Code::Unreadable,
+                &source,
+                Span::default(),
+                format!("`{name}` is not UTF-8 at byte {at}"),
+                "",
+                "save the file as UTF-8",
+            );
             None
         }
     }

@@ -69,7 +69,16 @@ pub const ALL_RESOLVERS: u32 = (1 << fqdn_image::abi::RESOLVER_ENTRIES) - 1;
 
 /// Loopback, this-network, link-local and metadata, multicast, reserved: built into never-learn.
 const NEVER: &[&str] = &[
-    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/128", "::1/128", "fe80::/10", "fec0::/10", "ff00::/8",
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/128",
+    "::1/128",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
 ];
 
 struct Lower<'a> {
@@ -146,7 +155,9 @@ impl Lower<'_> {
         let mut merged: Vec<Ports> = Vec::new();
         for range in ports {
             match merged.last_mut() {
-                Some(last) if last.proto == range.proto && u32::from(range.low) <= u32::from(last.high) + 1 => last.high = last.high.max(range.high),
+                Some(last) if last.proto == range.proto && u32::from(range.low) <= u32::from(last.high) + 1 => {
+                    last.high = last.high.max(range.high)
+                }
                 _ => merged.push(range),
             }
         }
@@ -157,7 +168,13 @@ impl Lower<'_> {
     /// Addresses that a prefix really opens: never the cluster's, never the host's.
     fn address_set(&mut self, set: &CidrSet) -> u32 {
         let mut holes = set.except.clone();
-        holes.extend(self.profile.cluster.iter().chain(&self.profile.host).filter(|hole| set.cidr.contains(**hole) || hole.contains(set.cidr)));
+        holes.extend(
+            self.profile
+                .cluster
+                .iter()
+                .chain(&self.profile.host)
+                .filter(|hole| set.cidr.contains(**hole) || hole.contains(set.cidr)),
+        );
         self.range_set(set.to_string(), subtract(set.cidr, &holes))
     }
 
@@ -212,11 +229,15 @@ impl Lower<'_> {
         }
         // A rule for the resolvers without any port names DNS by naming them.
         if egress.ports.is_empty()
-            && let Destination::Resolvers(mask) = egress.to {
-                let ports = [6, 17].into_iter().flat_map(|proto| self.dns_ports.iter().map(move |p| Ports { proto, low: *p, high: *p })).collect();
-                let set = self.port_set(ports);
-                add(self, What::AnyName, Some(Servers::Resolvers(mask)), set);
-            }
+            && let Destination::Resolvers(mask) = egress.to
+        {
+            let ports = [6, 17]
+                .into_iter()
+                .flat_map(|proto| self.dns_ports.iter().map(move |p| Ports { proto, low: *p, high: *p }))
+                .collect();
+            let set = self.port_set(ports);
+            add(self, What::AnyName, Some(Servers::Resolvers(mask)), set);
+        }
     }
 
     /// The DNS ports that these ranges name.

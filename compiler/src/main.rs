@@ -163,10 +163,18 @@ fn main() -> ExitCode {
         Command::Compile { input, output, dump } => compile(&input, &output, dump.as_deref()),
         Command::Check { input, format } => check(&input, format),
         Command::Match { pattern, name, stdin } => {
-            if stdin { match_lines() } else { match_one(pattern.as_deref().unwrap_or(""), name.as_deref().unwrap_or("")) }
+            if stdin {
+                match_lines()
+            } else {
+                match_one(pattern.as_deref().unwrap_or(""), name.as_deref().unwrap_or(""))
+            }
         }
         Command::Eval { image, labels, namespace, target, port, exit_code, stdin } => {
-            if stdin { eval_lines(&image) } else { eval_one(&image, &labels, &namespace, target.as_deref().unwrap_or(""), port.as_deref(), exit_code) }
+            if stdin {
+                eval_lines(&image)
+            } else {
+                eval_one(&image, &labels, &namespace, target.as_deref().unwrap_or(""), port.as_deref(), exit_code)
+            }
         }
         Command::Test { paths } => test(&paths),
         Command::Dump { image, all } => print_dump(&image, all),
@@ -214,7 +222,10 @@ fn tally(findings: &Findings) -> String {
         n => Some(format!("{n} {word}s")),
     };
     let parts: Vec<String> =
-        [part(Severity::Error, "error"), part(Severity::Warning, "warning"), part(Severity::Notice, "notice")].into_iter().flatten().collect();
+        [part(Severity::Error, "error"), part(Severity::Warning, "warning"), part(Severity::Notice, "notice")]
+            .into_iter()
+            .flatten()
+            .collect();
     if parts.is_empty() { "no findings".into() } else { parts.join(", ") }
 }
 
@@ -244,7 +255,14 @@ fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>) -> Outcom
     let mut out = io::stdout().lock();
     writeln!(out, "{}  {}", image.digest_hex(), output.display())?;
     let selectors = image.rows.selectors_n - abi::SELECTOR_NEVER;
-    writeln!(out, "{} policies, {} subjects, {selectors} selectors, {} grants, {} bytes", compiled.policies, image.texts.subjects_n - 1, image.rows.grants_n, image.bytes().len())?;
+    writeln!(
+        out,
+        "{} policies, {} subjects, {selectors} selectors, {} grants, {} bytes",
+        compiled.policies,
+        image.texts.subjects_n - 1,
+        image.rows.grants_n,
+        image.bytes().len()
+    )?;
     for line in image.profile().lines().filter(|l| l.starts_with("inCluster") || input.profile.is_some()) {
         writeln!(out, "profile: {line}")?;
     }
@@ -336,7 +354,9 @@ fn answer(image: &Image, labels: &Labels, target: &str, port: Option<&str>) -> R
     let address = verdicts::parse_address(target);
     let name = match address {
         Some(_) => None,
-        None => Some(WireName::parse(target).map_err(|why| format!("`{}` is neither name nor address: {why}", target.escape_default()))?),
+        None => Some(
+            WireName::parse(target).map_err(|why| format!("`{}` is neither name nor address: {why}", target.escape_default()))?,
+        ),
     };
     if !subjects.enforced {
         return Ok(("allow\tnot-selected\t-".into(), true));
@@ -501,7 +521,8 @@ fn inspect(path: &Path, format: Format) -> Outcome {
     let per_pattern = automaton as f64 / f64::from(patterns.max(1));
     let mut out = io::stdout().lock();
     if format == Format::Json {
-        let sections: BTreeMap<&str, u64> = image.sections().iter().map(|(name, _, n, size)| (*name, u64::from(*n) * *size as u64)).collect();
+        let sections: BTreeMap<&str, u64> =
+            image.sections().iter().map(|(name, _, n, size)| (*name, u64::from(*n) * *size as u64)).collect();
         let value = serde_json::json!({
             "digest": image.digest_hex(), "generation": format!("{:016x}", image.head.generation), "version": image.head.version,
             "abi": format!("{:016x}", image.head.abi), "bytes": image.bytes().len(), "patterns": patterns,

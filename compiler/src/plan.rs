@@ -21,7 +21,11 @@ pub enum PlanError {
 pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     let limit = |what, n: usize, most: usize| if n > most { Err(PlanError::TooMany(what, most)) } else { Ok(()) };
     limit("DNS ports", rules.dns_ports.len(), abi::DNS_PORTS as usize)?;
-    limit("bytes in one label selector", rules.subjects.iter().map(|(s, _)| s.to_string().len()).max().unwrap_or(0), usize::from(u16::MAX))?;
+    limit(
+        "bytes in one label selector",
+        rules.subjects.iter().map(|(s, _)| s.to_string().len()).max().unwrap_or(0),
+        usize::from(u16::MAX),
+    )?;
 
     let patterns: Vec<&Pattern> = rules.patterns.iter().filter(|p| **p != Pattern::Everything).collect();
     let star = patterns.len() != rules.patterns.len();
@@ -76,8 +80,17 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     limit("selectors that match one name", classes.rows.iter().map(Vec::len).max().unwrap_or(0), abi::CLASS_MAX as usize)?;
 
     let mut subjects = vec![(String::new(), 0)];
-    subjects.extend(rules.subjects.iter().map(|(selector, deny)| (selector.to_string(), if *deny { abi::SUBJECT_DEFAULT_DENY as u16 } else { 0 })));
-    let sets = rules.ports.iter().map(|set| set.iter().map(|p| PortRange { proto: p.proto, low: p.low, high: p.high, pad: 0 }).collect()).collect();
+    subjects.extend(
+        rules
+            .subjects
+            .iter()
+            .map(|(selector, deny)| (selector.to_string(), if *deny { abi::SUBJECT_DEFAULT_DENY as u16 } else { 0 })),
+    );
+    let sets = rules
+        .ports
+        .iter()
+        .map(|set| set.iter().map(|p| PortRange { proto: p.proto, low: p.low, high: p.high, pad: 0 }).collect())
+        .collect();
     Ok(Tables {
         flags: if star { abi::IMAGE_STAR } else { 0 },
         ttl: profile.ttl,
@@ -117,7 +130,11 @@ fn intervals(ranges: &[(&Ranges, u32)], classes: &mut Classes) -> Vec<(u128, u32
         for (_, opens, selector) in &rest[..here] {
             let count = depth.entry(*selector).or_default();
             *count = if *opens { *count + 1 } else { count.saturating_sub(1) };
-            if *count > 0 { open.insert(*selector) } else { open.remove(selector) };
+            if *count > 0 {
+                open.insert(*selector)
+            } else {
+                open.remove(selector)
+            };
         }
         let class = classes.number(open.iter().copied().collect());
         match out.last_mut() {
@@ -134,7 +151,12 @@ fn resolvers(profile: &Profile) -> Vec<Resolver> {
     let mut out = Vec::new();
     for (entry, resolver) in profile.resolvers.iter().enumerate() {
         for cidr in &resolver.addresses {
-            out.push(Resolver { addr: cidr.address.to_be_bytes(), prefix: u32::from(cidr.length), entry: entry as u32, pad: [0; 2] });
+            out.push(Resolver {
+                addr: cidr.address.to_be_bytes(),
+                prefix: u32::from(cidr.length),
+                entry: entry as u32,
+                pad: [0; 2],
+            });
         }
     }
     out

@@ -18,7 +18,12 @@ pub fn default() -> Profile {
     .into_iter()
     .filter_map(|(namespace, labels, port)| {
         let all = format!("{labels},io.cilium.k8s.policy.cluster=default");
-        Some(Resolver { name: format!("{namespace}/{labels}"), labels: Labels::parse(&all, namespace).ok()?, addresses: Vec::new(), ports: vec![port] })
+        Some(Resolver {
+            name: format!("{namespace}/{labels}"),
+            labels: Labels::parse(&all, namespace).ok()?,
+            addresses: Vec::new(),
+            ports: vec![port],
+        })
     })
     .collect();
     let mut profile = Profile {
@@ -40,7 +45,14 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
     let before = findings.0.len();
     let at = |path: &[Step<'_>]| root.span_of(path);
     if document.api_version != "fqdn.policy/v1" {
-        findings.at(Code::UnknownVersion, source, at(&[Step::Key("apiVersion")]), "not a version of the profile", "not known", "write `fqdn.policy/v1`");
+        findings.at(
+            Code::UnknownVersion,
+            source,
+            at(&[Step::Key("apiVersion")]),
+            "not a version of the profile",
+            "not known",
+            "write `fqdn.policy/v1`",
+        );
     }
     let mut profile = default();
     profile.given = true;
@@ -64,7 +76,14 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
     if let Some(entries) = &document.resolvers {
         profile.resolvers.clear();
         if entries.len() > abi::RESOLVER_ENTRIES as usize {
-            findings.at(Code::TooMany, source, at(&[Step::Key("resolvers")]), format!("more than {} resolver entries", abi::RESOLVER_ENTRIES), "here", "");
+            findings.at(
+                Code::TooMany,
+                source,
+                at(&[Step::Key("resolvers")]),
+                format!("more than {} resolver entries", abi::RESOLVER_ENTRIES),
+                "here",
+                "",
+            );
         }
         for (i, entry) in entries.iter().enumerate() {
             let path = [Step::Key("resolvers"), Step::Index(i)];
@@ -89,7 +108,14 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         Some(choice) => profile.delegate = choice == InCluster::Delegate,
         None if !profile.cluster.is_empty() => {
             let span = root.key_span("clusterCIDRs").unwrap_or(root.span);
-            findings.at(Code::MissingKey, source, span, "`inCluster` is missing", "needs a choice", "write `inCluster: delegate` (the CNI decides) or `inCluster: deny`");
+            findings.at(
+                Code::MissingKey,
+                source,
+                span,
+                "`inCluster` is missing",
+                "needs a choice",
+                "write `inCluster: delegate` (the CNI decides) or `inCluster: deny`",
+            );
         }
         None => {}
     }
@@ -106,7 +132,14 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
                 Some(seconds) => profile.ttl[i] = seconds,
                 None => {
                     let path = [Step::Key("ttl"), Step::Key(key)];
-                    findings.at(Code::WrongValue, source, at(&path), format!("`{}` is no duration", text.escape_default()), "here", "write seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`");
+                    findings.at(
+                        Code::WrongValue,
+                        source,
+                        at(&path),
+                        format!("`{}` is no duration", text.escape_default()),
+                        "here",
+                        "write seconds, minutes, hours or days: `30s`, `5m`, `24h`, `7d`",
+                    );
                 }
             }
         }
@@ -115,10 +148,24 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         }
     }
     if document.cnames == Some(Cnames::Chain) {
-        findings.at(Code::Unsupported, source, at(&[Step::Key("cnames")]), "`cnames: chain` cannot be enforced yet", "not supported", "write `cnames: question`");
+        findings.at(
+            Code::Unsupported,
+            source,
+            at(&[Step::Key("cnames")]),
+            "`cnames: chain` cannot be enforced yet",
+            "not supported",
+            "write `cnames: question`",
+        );
     }
     if document.refuse.is_some_and(|refuse| refuse != Refuse::Drop) {
-        findings.at(Code::RefuseDrop, source, at(&[Step::Key("refuse")]), "a refused query fails with EPERM for now", "no answer is made", "write `refuse: drop`");
+        findings.at(
+            Code::RefuseDrop,
+            source,
+            at(&[Step::Key("refuse")]),
+            "a refused query fails with EPERM for now",
+            "no answer is made",
+            "write `refuse: drop`",
+        );
     }
     if let Some(texts) = &document.never_learn {
         profile.never_learn = list("neverLearn", texts, &[Step::Key("neverLearn")], findings);

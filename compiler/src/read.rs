@@ -32,10 +32,27 @@ enum Kind {
 
 /// Kinds of cilium.io that are no policies of ours.
 const CILIUM_OTHER: &[&str] = &[
-    "CiliumEndpoint", "CiliumEndpointSlice", "CiliumIdentity", "CiliumNode", "CiliumNodeConfig", "CiliumExternalWorkload",
-    "CiliumCIDRGroup", "CiliumEgressGatewayPolicy", "CiliumLocalRedirectPolicy", "CiliumEnvoyConfig", "CiliumClusterwideEnvoyConfig",
-    "CiliumLoadBalancerIPPool", "CiliumL2AnnouncementPolicy", "CiliumPodIPPool", "CiliumBGPPeeringPolicy", "CiliumBGPClusterConfig",
-    "CiliumBGPPeerConfig", "CiliumBGPAdvertisement", "CiliumBGPNodeConfig", "CiliumBGPNodeConfigOverride", "CiliumGatewayClassConfig",
+    "CiliumEndpoint",
+    "CiliumEndpointSlice",
+    "CiliumIdentity",
+    "CiliumNode",
+    "CiliumNodeConfig",
+    "CiliumExternalWorkload",
+    "CiliumCIDRGroup",
+    "CiliumEgressGatewayPolicy",
+    "CiliumLocalRedirectPolicy",
+    "CiliumEnvoyConfig",
+    "CiliumClusterwideEnvoyConfig",
+    "CiliumLoadBalancerIPPool",
+    "CiliumL2AnnouncementPolicy",
+    "CiliumPodIPPool",
+    "CiliumBGPPeeringPolicy",
+    "CiliumBGPClusterConfig",
+    "CiliumBGPPeerConfig",
+    "CiliumBGPAdvertisement",
+    "CiliumBGPNodeConfig",
+    "CiliumBGPNodeConfigOverride",
+    "CiliumGatewayClassConfig",
 ];
 
 /// Policies of other systems: to skip one would leave it unenforced in silence.
@@ -107,12 +124,30 @@ fn read_document(
         Kind::Other => read.skipped += 1,
         Kind::KubernetesPolicy => {
             read.skipped += 1;
-            findings.at(Code::OtherPolicy, source, root.get("kind").map_or(root.span, |k| k.span), "a Kubernetes NetworkPolicy is left to the CNI", "not enforced here", "");
+            findings.at(
+                Code::OtherPolicy,
+                source,
+                root.get("kind").map_or(root.span, |k| k.span),
+                "a Kubernetes NetworkPolicy is left to the CNI",
+                "not enforced here",
+                "",
+            );
         }
         Kind::Refused(code, message) => {
             read.seen += 1;
-            let help = if code == Code::UnknownKind { "did you mean CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy?" } else { "write it as a CiliumNetworkPolicy" };
-            findings.at(code, source, root.get("kind").map_or(root.span, |k| k.span), message, "not a policy that is known here", help);
+            let help = if code == Code::UnknownKind {
+                "did you mean CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy?"
+            } else {
+                "write it as a CiliumNetworkPolicy"
+            };
+            findings.at(
+                code,
+                source,
+                root.get("kind").map_or(root.span, |k| k.span),
+                message,
+                "not a policy that is known here",
+                help,
+            );
         }
         Kind::List if depth < 4 => {
             let items = root.get("items").map(Node::items).unwrap_or_default();
@@ -131,7 +166,14 @@ fn read_document(
             let name = root.get("metadata").and_then(|m| m.get("name")).map_or(root.span, |n| n.span);
             let (line, _) = source.line_column(name.start);
             if let Some(first) = names.insert(policy.id.clone(), format!("{}:{line}", source.name)) {
-                findings.at(Code::SamePolicy, source, name, format!("the policy `{}` stands twice", policy.id), "again here", format!("first at {first}"));
+                findings.at(
+                    Code::SamePolicy,
+                    source,
+                    name,
+                    format!("the policy `{}` stands twice", policy.id),
+                    "again here",
+                    format!("first at {first}"),
+                );
                 return;
             }
             read.policies.push(policy);

@@ -116,13 +116,27 @@ fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &
             for key in unexpected {
                 let at = holder.key_span(key).unwrap_or(span);
                 let help = nearest(key).map_or_else(|| "remove it".to_owned(), |near| format!("did you mean `{near}`?"));
-                findings.at(Code::UnknownKey, source, at, format!("unknown key `{}` in `{name}`", key.escape_default()), "not part of the policy language", help);
+                findings.at(
+                    Code::UnknownKey,
+                    source,
+                    at,
+                    format!("unknown key `{}` in `{name}`", key.escape_default()),
+                    "not part of the policy language",
+                    help,
+                );
             }
         }
         ValidationErrorKind::Required { property } => {
             let property = property.as_str().unwrap_or("?");
             let head = Span { start: span.start, end: (span.start + 1).min(span.end) };
-            findings.at(Code::MissingKey, source, head, format!("`{property}` is missing in `{name}`"), "in this mapping", format!("add `{property}:`"));
+            findings.at(
+                Code::MissingKey,
+                source,
+                head,
+                format!("`{property}` is missing in `{name}`"),
+                "in this mapping",
+                format!("add `{property}:`"),
+            );
         }
         ValidationErrorKind::Type { kind } => {
             let want = match kind {
@@ -135,14 +149,36 @@ fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &
                 "array" => "write a list: `- ...`".into(),
                 _ => String::new(),
             };
-            findings.at(Code::WrongType, source, span, format!("`{name}` must be {}", spoken(&want)), format!("not {}", spoken(&want)), help);
+            findings.at(
+                Code::WrongType,
+                source,
+                span,
+                format!("`{name}` must be {}", spoken(&want)),
+                format!("not {}", spoken(&want)),
+                help,
+            );
         }
         ValidationErrorKind::Enum { options } => {
-            let options: Vec<String> = options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
-            findings.at(Code::WrongValue, source, span, format!("`{name}` cannot be this"), "not one of the values", format!("one of: {}", options.join(", ")));
+            let options: Vec<String> =
+                options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
+            findings.at(
+                Code::WrongValue,
+                source,
+                span,
+                format!("`{name}` cannot be this"),
+                "not one of the values",
+                format!("one of: {}", options.join(", ")),
+            );
         }
         ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
-            findings.at(Code::WrongValue, source, span, format!("`{name}` cannot be this"), "not one of the values", "see `fqdnc schema`");
+            findings.at(
+                Code::WrongValue,
+                source,
+                span,
+                format!("`{name}` cannot be this"),
+                "not one of the values",
+                "see `fqdnc schema`",
+            );
         }
         _ => findings.at(Code::WrongValue, source, span, format!("`{name}`: {error}"), "here", ""),
     }
@@ -161,14 +197,54 @@ fn spoken(kind: &str) -> &str {
 
 /// The key of the schema that is spelt most like this one.
 fn nearest(key: &str) -> Option<String> {
-    KEYS.iter().map(|known| (distance(&key.to_lowercase(), &known.to_lowercase()), *known)).filter(|(d, _)| *d <= 2).min().map(|(_, k)| k.to_owned())
+    KEYS.iter()
+        .map(|known| (distance(&key.to_lowercase(), &known.to_lowercase()), *known))
+        .filter(|(d, _)| *d <= 2)
+        .min()
+        .map(|(_, k)| k.to_owned())
 }
 
 const KEYS: &[&str] = &[
-    "endpointSelector", "nodeSelector", "ingress", "ingressDeny", "egress", "egressDeny", "enableDefaultDeny", "labels", "description",
-    "toFQDNs", "toPorts", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities", "matchName", "matchPattern", "matchLabels",
-    "matchExpressions", "ports", "port", "endPort", "protocol", "rules", "dns", "metadata", "namespace", "name", "spec", "specs",
-    "resolvers", "addresses", "clusterCIDRs", "inCluster", "entities", "neverLearn", "refuse", "cnames", "workloads", "verdicts",
+    "endpointSelector",
+    "nodeSelector",
+    "ingress",
+    "ingressDeny",
+    "egress",
+    "egressDeny",
+    "enableDefaultDeny",
+    "labels",
+    "description",
+    "toFQDNs",
+    "toPorts",
+    "toCIDR",
+    "toCIDRSet",
+    "toEndpoints",
+    "toEntities",
+    "matchName",
+    "matchPattern",
+    "matchLabels",
+    "matchExpressions",
+    "ports",
+    "port",
+    "endPort",
+    "protocol",
+    "rules",
+    "dns",
+    "metadata",
+    "namespace",
+    "name",
+    "spec",
+    "specs",
+    "resolvers",
+    "addresses",
+    "clusterCIDRs",
+    "inCluster",
+    "entities",
+    "neverLearn",
+    "refuse",
+    "cnames",
+    "workloads",
+    "verdicts",
 ];
 
 fn distance(a: &str, b: &str) -> usize {

@@ -112,7 +112,16 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
         let what = row.name.as_deref().or(row.address.as_deref()).unwrap_or("");
         let text = format!("{} -> {what} {}", row.from, row.port.as_deref().unwrap_or("(resolve)"));
         let (line, _) = source.line_column(node.span.start);
-        rows.push(Row { text, line, namespace, label_text, labels, question, allow: row.expect == Expect::Allow, rule: row.rule.clone() });
+        rows.push(Row {
+            text,
+            line,
+            namespace,
+            label_text,
+            labels,
+            question,
+            allow: row.expect == Expect::Allow,
+            rule: row.rule.clone(),
+        });
     }
     Some(Table { profile: typed.profile, rows })
 }
@@ -136,8 +145,12 @@ pub fn check(row: &Row, image: &Image, rules: &Rules) -> Vec<String> {
         wrong.push(format!("reference: want {}, got {}", word(row.allow), word(reference)));
     }
     if let Some(rule) = &row.rule
-        && !policies.contains(&rule.as_str()) {
-            wrong.push(format!("want rule {rule}, allowed by {}", if policies.is_empty() { "none".into() } else { policies.join(", ") }));
-        }
+        && !policies.contains(&rule.as_str())
+    {
+        wrong.push(format!(
+            "want rule {rule}, allowed by {}",
+            if policies.is_empty() { "none".into() } else { policies.join(", ") }
+        ));
+    }
     wrong
 }

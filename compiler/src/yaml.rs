@@ -302,7 +302,13 @@ impl<'a> Reader<'a> {
                 };
                 self.weight += node.weight;
                 if self.weight > WEIGHT {
-                    return self.stop(Code::Alias, span, "aliases repeat too much", "this one goes over the limit", "write the values out");
+                    return self.stop(
+                        Code::Alias,
+                        span,
+                        "aliases repeat too much",
+                        "this one goes over the limit",
+                        "write the values out",
+                    );
                 }
                 return Ok(node);
             }
@@ -310,7 +316,14 @@ impl<'a> Reader<'a> {
         };
         if let Some(tag) = tag {
             let message = format!("the tag `{}{}`", tag.handle.escape_default(), tag.suffix.escape_default());
-            self.findings.at(Code::Tag, self.source, span, message, "tags are not read", "write the value itself, quoted if it is a string");
+            self.findings.at(
+                Code::Tag,
+                self.source,
+                span,
+                message,
+                "tags are not read",
+                "write the value itself, quoted if it is a string",
+            );
         }
         self.weight += 1;
         if self.weight > WEIGHT {

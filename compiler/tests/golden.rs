@@ -13,7 +13,8 @@ fn root() -> PathBuf {
 }
 
 fn cases(kind: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(root().join(kind)).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(root().join(kind)).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
     found.sort();
     found
 }
@@ -75,7 +76,8 @@ fn rejected_policies_say_why() {
         assert_eq!(run.status.code(), Some(1), "{}: {}", dir.display(), String::from_utf8_lossy(&run.stderr));
         let text = String::from_utf8(run.stdout).unwrap();
         let name = dir.file_name().unwrap().to_str().unwrap();
-        let code = fqdnc::diagnostic::Code::ALL.iter().map(|c| c.text()).filter(|code| name.starts_with(code)).max_by_key(|c| c.len());
+        let code =
+            fqdnc::diagnostic::Code::ALL.iter().map(|c| c.text()).filter(|code| name.starts_with(code)).max_by_key(|c| c.len());
         let code = code.unwrap_or_else(|| panic!("{name} begins with no code"));
         assert!(text.contains(&format!("error[{code}]")), "{name}: {text}");
         compare(&dir.join("diagnostics.txt"), &text, &mut stale);
@@ -94,11 +96,22 @@ fn tiny_images_byte_by_byte() {
         let image = Image::decode(fs::read(&path).unwrap()).unwrap();
         let mut text = String::new();
         for (i, line) in image.bytes().chunks(16).enumerate() {
-            let section = image.sections().iter().filter(|(_, first, n, _)| *n > 0 && *first as usize * 64 == i * 16).map(|s| s.0).next();
-            let head = if i % 4 == 0 && i < 16 { ["image_head", "image_walk", "image_rows", "image_texts"][i / 4] } else { section.unwrap_or("") };
+            let section =
+                image.sections().iter().filter(|(_, first, n, _)| *n > 0 && *first as usize * 64 == i * 16).map(|s| s.0).next();
+            let head = if i % 4 == 0 && i < 16 {
+                ["image_head", "image_walk", "image_rows", "image_texts"][i / 4]
+            } else {
+                section.unwrap_or("")
+            };
             // The fingerprint changes with every record of the ABI, also of those that are in no image.
             let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();
-            let hex = if i == 0 { format!("{} (generation)", hex[..8].join(" ")) } else if i == 1 { format!("(abi) {}", hex[8..].join(" ")) } else { hex.join(" ") };
+            let hex = if i == 0 {
+                format!("{} (generation)", hex[..8].join(" "))
+            } else if i == 1 {
+                format!("(abi) {}", hex[8..].join(" "))
+            } else {
+                hex.join(" ")
+            };
             text.push_str(format!("{:06x}  {hex}  {head}", i * 16).trim_end());
             text.push('\n');
         }
@@ -133,7 +146,13 @@ fn i4_same_input_same_bytes() {
         }
         let out = target.join("x.img");
         let locale = if turn == 2 { "tr_TR.UTF-8" } else { "C" };
-        let run = Command::new(env!("CARGO_BIN_EXE_fqdnc")).current_dir(&dir).env("LC_ALL", locale).args(["compile", "a.yaml", "b.yaml", "c.yaml", "-o"]).arg(&out).output().unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_fqdnc"))
+            .current_dir(&dir)
+            .env("LC_ALL", locale)
+            .args(["compile", "a.yaml", "b.yaml", "c.yaml", "-o"])
+            .arg(&out)
+            .output()
+            .unwrap();
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
         images.push(fs::read(&out).unwrap());
     }
@@ -145,15 +164,21 @@ fn i4_same_input_same_bytes() {
 fn i7_nothing_is_ignored_in_silence() {
     let keys = ["toServices", "toGroups", "toNodes", "toRequires", "icmps", "authentication"];
     for key in keys {
-        let text = format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{{key}: [{{}}]}}]}}\n");
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{{key}: [{{}}]}}]}}\n"
+        );
         refused(&text, key);
     }
     for key in ["terminatingTLS", "originatingTLS", "serverNames", "listener"] {
-        let text = format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], {key}: {{}}}}]}}]}}\n");
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], {key}: {{}}}}]}}]}}\n"
+        );
         refused(&text, key);
     }
     for key in ["http", "kafka", "l7", "l7proto"] {
-        let text = format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], rules: {{{key}: []}}}}]}}]}}\n");
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], rules: {{{key}: []}}}}]}}]}}\n"
+        );
         refused(&text, key);
     }
 }
@@ -171,8 +196,14 @@ fn refused(text: &str, key: &str) {
 #[test]
 fn i9_a_changed_line_changes_few_lines() {
     let dump = |third: &str| -> Vec<String> {
-        let names: Vec<String> = (0..300).map(|i| format!("{{matchName: n{i}.example.com}}")).chain([format!("{{matchPattern: \"{third}\"}}")]).collect();
-        let text = format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toFQDNs: [{}]}}]}}\n", names.join(", "));
+        let names: Vec<String> = (0..300)
+            .map(|i| format!("{{matchName: n{i}.example.com}}"))
+            .chain([format!("{{matchPattern: \"{third}\"}}")])
+            .collect();
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toFQDNs: [{}]}}]}}\n",
+            names.join(", ")
+        );
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("i9.yaml");
         fs::write(&path, text).unwrap();
         let image = path.with_extension("img");

@@ -43,7 +43,10 @@ fn files_that_are_no_policies() {
 
 #[test]
 fn profiles_that_contradict_themselves() {
-    let policy = file("ok.yaml", b"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec: {endpointSelector: {}, egress: [{}]}\n");
+    let policy = file(
+        "ok.yaml",
+        b"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec: {endpointSelector: {}, egress: [{}]}\n",
+    );
     let with = |text: &str| fqdnc(&["check", &policy, "--profile", &file("bad.profile.yaml", text.as_bytes())]);
     let head = "apiVersion: fqdn.policy/v1\nkind: Profile\n";
     says(&with(&format!("{head}clusterCIDRs: [10.0.0.0/8]\n")), 1, "`inCluster` is missing");
@@ -120,7 +123,19 @@ fn the_walk_finds_exactly_the_matching_selectors() {
         state ^= state << 17;
         (state % n as u64) as usize
     };
-    let words = ["a", "b", "ab", "ba", "abc", "s3", "api", "x-y", "_t", "a-label-of-more-than-nineteen-bytes", "a-label-of-more-than-nineteen-bytez"];
+    let words = [
+        "a",
+        "b",
+        "ab",
+        "ba",
+        "abc",
+        "s3",
+        "api",
+        "x-y",
+        "_t",
+        "a-label-of-more-than-nineteen-bytes",
+        "a-label-of-more-than-nineteen-bytez",
+    ];
     let mut checked = 0;
     for _ in 0..60 {
         let mut patterns: Vec<Pattern> = Vec::new();
@@ -141,7 +156,10 @@ fn the_walk_finds_exactly_the_matching_selectors() {
             patterns.push(Pattern::Everything);
         }
         let list: Vec<String> = patterns.iter().map(|p| format!("{{matchPattern: \"{p}\"}}")).collect();
-        let text = format!("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toFQDNs: [{}]}}]}}\n", list.join(", "));
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toFQDNs: [{}]}}]}}\n",
+            list.join(", ")
+        );
         let source = fqdnc::source::Source { name: "x".into(), text: text.into() };
         let mut findings = fqdnc::diagnostic::Findings::default();
         let profile = fqdnc::load_profile(None, &mut findings).unwrap();
@@ -163,7 +181,8 @@ fn the_walk_finds_exactly_the_matching_selectors() {
             }
             let name = WireName::parse(&labels.join(".")).unwrap();
             let mut want: Vec<String> = patterns.iter().filter(|p| p.matches(&name)).map(Pattern::to_string).collect();
-            let mut have: Vec<String> = image.selectors_of(&name).into_iter().skip(1).map(|s| image.selector_text(s).to_owned()).collect();
+            let mut have: Vec<String> =
+                image.selectors_of(&name).into_iter().skip(1).map(|s| image.selector_text(s).to_owned()).collect();
             want.sort();
             want.dedup();
             have.sort();
@@ -187,7 +206,15 @@ fn every_byte_in_every_place() {
             let name = WireName::from_wire(&wire).unwrap();
             let folded = byte.to_ascii_lowercase();
             let same = folded == b"abc"[place];
-            let want = [same, is_plain(folded), is_plain(folded), place == 1 && is_plain(folded) || same, place == 0 && is_plain(folded) || same, place == 2 && is_plain(folded) || same, is_plain(folded)];
+            let want = [
+                same,
+                is_plain(folded),
+                is_plain(folded),
+                place == 1 && is_plain(folded) || same,
+                place == 0 && is_plain(folded) || same,
+                place == 2 && is_plain(folded) || same,
+                is_plain(folded),
+            ];
             wrong += patterns.iter().zip(want).filter(|(p, want)| p.matches(&name) != *want).count();
         }
     }

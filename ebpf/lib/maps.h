@@ -23,12 +23,16 @@ struct {
 	PINNED;
 } node SEC(".maps");
 
+/*
+ * Sizes and no types: 6.1 takes only inner maps that have BTF exactly if this template has it
+ * (bpf_map_meta_equal compares timer_off), and the loader makes them without.
+ */
 struct image_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__type(key, __u32);
-	__type(value, struct block);
+	__uint(key_size, 4);
+	__uint(value_size, FQDN_BLOCK);
 };
 
 /* 0 = active, 1 = previous. */
@@ -39,9 +43,6 @@ struct {
 	PINNED;
 	__array(values, struct image_map);
 } image SEC(".maps");
-
-/* clang emits a struct that only an inner map names as a forward declaration; this makes it whole. */
-struct block force_block_type;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -61,7 +61,14 @@ impl Image {
             return fail(format!("image format version {}, this tool reads version {VERSION}", head.version), 24);
         }
         if head.abi != abi::fingerprint() {
-            return fail(format!("image made for ABI {:016x}, this tool has {:016x}: compile it anew with the same release", head.abi, abi::fingerprint()), 16);
+            return fail(
+                format!(
+                    "image made for ABI {:016x}, this tool has {:016x}: compile it anew with the same release",
+                    head.abi,
+                    abi::fingerprint()
+                ),
+                16,
+            );
         }
         let want = head.blocks as usize * BLOCK_BYTES;
         if want != bytes.len() {

@@ -260,7 +260,14 @@ fn place(tables: &Tables, keys: Keys) -> Result<Placed, String> {
         };
         let flag = if edge.next != 0 && edge.reseed { NEXT_RESEED } else { 0 };
         home.push(buckets(hash, bucket_n));
-        stored.push(Edge { word0: words.word0, word1: words.word1, word2, parent: edge.parent, class: edge.class, next: edge.next | flag });
+        stored.push(Edge {
+            word0: words.word0,
+            word1: words.word1,
+            word2,
+            parent: edge.parent,
+            class: edge.class,
+            next: edge.next | flag,
+        });
     }
 
     const EMPTY: u32 = u32::MAX;

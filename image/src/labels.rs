@@ -43,7 +43,9 @@ impl Labels {
 /// Known label sources (Cilium pkg/labels); another prefix belongs to the key.
 fn split_source(key: &str) -> (Option<&str>, &str) {
     match key.split_once(':') {
-        Some((source, rest)) if ["k8s", "any", "reserved", "container", "cidr", "unspec"].contains(&source) => (Some(source), rest),
+        Some((source, rest)) if ["k8s", "any", "reserved", "container", "cidr", "unspec"].contains(&source) => {
+            (Some(source), rest)
+        }
         _ => (None, key),
     }
 }

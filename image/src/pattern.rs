@@ -145,7 +145,15 @@ impl Pattern {
         let text = text.replace("**.", "x.");
         let labels: Vec<String> = text
             .split('.')
-            .map(|l| if l == "*" { "x".into() } else if l.len() > 60 { l.replace('*', "") } else { l.replace('*', "x") })
+            .map(|l| {
+                if l == "*" {
+                    "x".into()
+                } else if l.len() > 60 {
+                    l.replace('*', "")
+                } else {
+                    l.replace('*', "x")
+                }
+            })
             .collect();
         WireName::parse(&labels.join(".")).ok()
     }

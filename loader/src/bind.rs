@@ -26,7 +26,8 @@ impl Told {
         let mut record = Workload::zeroed();
         let path = self.path.as_os_str().as_encoded_bytes();
         let text = [self.namespace.as_bytes(), self.labels.as_bytes(), path].concat();
-        let fail = || Error::refused(format!("namespace, labels and path of a workload together are over {} bytes", record.text.len()));
+        let fail =
+            || Error::refused(format!("namespace, labels and path of a workload together are over {} bytes", record.text.len()));
         if text.len() > record.text.len() {
             return Err(fail());
         }
@@ -39,7 +40,9 @@ impl Told {
     }
 
     fn of(record: &Workload) -> Told {
-        let part = |from: usize, len: u16| String::from_utf8_lossy(record.text.get(from..from + usize::from(len)).unwrap_or(&[])).into_owned();
+        let part = |from: usize, len: u16| {
+            String::from_utf8_lossy(record.text.get(from..from + usize::from(len)).unwrap_or(&[])).into_owned()
+        };
         let namespace = usize::from(record.namespace_len);
         let labels = usize::from(record.labels_len);
         Told {
@@ -57,9 +60,10 @@ pub fn workloads(pins: &Pins) -> Result<Vec<(u64, Told)>> {
     let mut found = Vec::new();
     for key in map.keys()? {
         if let (Some(value), Ok(id)) = (map.get(&key)?, <[u8; 8]>::try_from(key.as_slice()))
-            && let Some(record) = Workload::read(&value) {
-                found.push((u64::from_le_bytes(id), Told::of(&record)));
-            }
+            && let Some(record) = Workload::read(&value)
+        {
+            found.push((u64::from_le_bytes(id), Told::of(&record)));
+        }
     }
     found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
     Ok(found)
@@ -71,7 +75,12 @@ fn binding(image: &Image, told: &Told) -> Result<Binding> {
     let subjects = image.subjects_of(&labels);
     let mut binding = Binding::zeroed();
     if subjects.ids.len() > binding.subjects.len() {
-        return Err(Error::refused(format!("{} subjects select `{}`, at most {} can", subjects.ids.len(), told.path.display(), binding.subjects.len())));
+        return Err(Error::refused(format!(
+            "{} subjects select `{}`, at most {} can",
+            subjects.ids.len(),
+            told.path.display(),
+            binding.subjects.len()
+        )));
     }
     binding.flags = if subjects.enforced { abi::BINDING_ENFORCED } else { 0 };
     binding.count = subjects.ids.len() as u32;
@@ -129,8 +138,12 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     pins.check_abi()?;
     let id = cgroup::id(&told.path)?;
     cgroup::check_depth(&told.path)?;
-    let told = &Told { path: std::fs::canonicalize(&told.path).map_err(|e| Error::io("open cgroup", told.path.display(), &e))?, ..told.clone() };
-    let images: Vec<Image> = [0, 1].into_iter().filter_map(|slot| pins.slot(slot).transpose()).map(|found| found?.1.image()).collect::<Result<_>>()?;
+    let told = &Told {
+        path: std::fs::canonicalize(&told.path).map_err(|e| Error::io("open cgroup", told.path.display(), &e))?,
+        ..told.clone()
+    };
+    let images: Vec<Image> =
+        [0, 1].into_iter().filter_map(|slot| pins.slot(slot).transpose()).map(|found| found?.1.image()).collect::<Result<_>>()?;
     for image in &images {
         binding(image, told)?; // refused before anything is written
     }

@@ -191,12 +191,21 @@ pub fn keys(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
 
 /// Sets slots of an array of maps in one call, in this order.
 pub fn update_slots(fd: BorrowedFd<'_>, slots: &[(u32, BorrowedFd<'_>)]) -> Result<()> {
-    let keys: Vec<u32> = slots.iter().map(|(slot, _)| *slot).collect();
-    let values: Vec<u32> = slots.iter().map(|(_, map)| map.as_raw_fd().cast_unsigned()).collect();
-    let count = u32::try_from(slots.len()).map_err(Error::other)?;
+    let keys: Vec<u8> = slots.iter().flat_map(|(slot, _)| slot.to_le_bytes()).collect();
+    let values: Vec<u8> = slots.iter().flat_map(|(_, map)| map.as_raw_fd().to_le_bytes()).collect();
+    update_batch(fd, &keys, &values, slots.len())
+}
+
+/// Sets many keys in one call, in this order.
+pub fn update_batch(fd: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: usize) -> Result<()> {
+    let info = map_info(fd)?;
+    if keys.len() != info.key as usize * count || values.len() != info.value as usize * count {
+        return Err(Error::other("the map has records of another size"));
+    }
+    let count = u32::try_from(count).map_err(Error::other)?;
     Attributes::new()
-        .pointer(16, keys.as_ptr().cast())
-        .pointer(24, values.as_ptr().cast())
+        .pointer(16, keys.as_ptr())
+        .pointer(24, values.as_ptr())
         .word(32, count)
         .fd(36, fd)
         .call(MAP_UPDATE_BATCH)
@@ -311,7 +320,8 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> Result<u64> {
     let mut cookie = 0u64;
     let mut length = 8;
     // SAFETY: a buffer of 8 bytes and its length.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length) };
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length)
+    };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(cookie) }
 }

@@ -13,9 +13,10 @@ pub fn mount_point() -> Result<PathBuf> {
     for line in text.lines() {
         let (before, after) = line.split_once(" - ").unwrap_or((line, ""));
         if after.split(' ').next() == Some("cgroup2")
-            && let Some(point) = before.split(' ').nth(4) {
-                return Ok(PathBuf::from(point.replace("\\040", " ")));
-            }
+            && let Some(point) = before.split(' ').nth(4)
+        {
+            return Ok(PathBuf::from(point.replace("\\040", " ")));
+        }
     }
     Err(Error::failed("no cgroup2 file system is mounted (mount one: mount -t cgroup2 none /sys/fs/cgroup)"))
 }

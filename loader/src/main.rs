@@ -136,7 +136,9 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
         Command::Status { format } => print_status(pins, format),
         Command::Verify { image } => verify(pins, image.as_deref()),
         Command::Rollback => say(&format!("active  {}", swap::rollback(pins)?)),
-        Command::Bind { cgroup, labels, namespace, mode } => bind(pins, Told { path: cgroup, namespace, labels, audit: mode == Mode::Audit }),
+        Command::Bind { cgroup, labels, namespace, mode } => {
+            bind(pins, Told { path: cgroup, namespace, labels, audit: mode == Mode::Audit })
+        }
         Command::Unbind { cgroup } => {
             let _lock = pins.lock()?;
             say(if bind::unbind(pins, &cgroup)? { "unbound" } else { "unchanged: it was not bound" })
@@ -161,7 +163,9 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
 /// Reads the file once; what is checked is what is loaded.
 fn read_image(path: &Path) -> Result<Image> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|e| Error::failed(format!("failed to read image `{}`: {e}", path.display())))?;
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|e| Error::failed(format!("failed to read image `{}`: {e}", path.display())))?;
     Image::decode(bytes).map_err(|e| Error::refused(format!("image `{}`: {e}; the active policy stays", path.display())))
 }
 
@@ -185,7 +189,8 @@ fn apply(pins: &Pins, path: &Path, option: &str, attach: Option<&Path>) -> Resul
         Applied::Published => "active",
     };
     let servers = resolvers::list(pins, image.head.generation)?;
-    let mut text = format!("{word}  {}\nattached to {}\nresolvers   {}\n", image.digest_hex(), point.display(), servers.join(", "));
+    let mut text =
+        format!("{word}  {}\nattached to {}\nresolvers   {}\n", image.digest_hex(), point.display(), servers.join(", "));
     if servers.is_empty() {
         text.push_str("            none: no answer will teach (give --resolvers or a profile)\n");
     }

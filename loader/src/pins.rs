@@ -115,7 +115,10 @@ impl Pins {
                 return Ok(Some((digest, map)));
             }
         }
-        Err(Error::refused(format!("the image in slot {slot} has no pin under `{}/images` (apply an image anew)", self.dir.display())))
+        Err(Error::refused(format!(
+            "the image in slot {slot} has no pin under `{}/images` (apply an image anew)",
+            self.dir.display()
+        )))
     }
 
     /// The shared state.
@@ -152,7 +155,11 @@ impl Map {
     /// Values of a key, one for each possible CPU, together.
     pub fn sum(&self, key: &[u8], cpus: usize) -> Result<u64> {
         let bytes = bpfsys::lookup(self.fd.as_fd(), key, cpus).map_err(|e| Error::io("read map", self.path.display(), &e))?;
-        Ok(bytes.unwrap_or_default().chunks_exact(8).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])).sum())
+        Ok(bytes
+            .unwrap_or_default()
+            .chunks_exact(8)
+            .map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+            .sum())
     }
 
     /// Sets the value of a key.

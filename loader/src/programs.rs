@@ -61,7 +61,11 @@ pub fn ensure(pins: &Pins, cgroup: &Path) -> Result<bool> {
         if have == cgroup {
             return Ok(false);
         }
-        return Err(Error::refused(format!("the programs are attached to `{}`, not `{}` (run fqdn-load unload first)", have.display(), cgroup.display())));
+        return Err(Error::refused(format!(
+            "the programs are attached to `{}`, not `{}` (run fqdn-load unload first)",
+            have.display(),
+            cgroup.display()
+        )));
     }
     if pins.path("abi").exists() {
         pins.check_abi()?;
@@ -108,7 +112,7 @@ fn prepare(pins: &Pins, cgroup: &Path) -> Result<()> {
     let mut secret = [0u8; 16];
     File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut secret)).map_err(|e| Error::io("read", "/dev/urandom", &e))?;
     let half = |i: usize| u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|k| secret[i + k]));
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(|e| Error::io("open", "a UDP socket", &e))?;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").map_err(|e| Error::io("open", "a UDP socket", &e))?;
     let host_netns = bpfsys::netns_cookie(socket.as_fd()).map_err(|e| Error::io("read", "the network namespace's cookie", &e))?;
     let mut node = pins.node()?;
     if node.secret == [0; 2] {
@@ -153,7 +157,9 @@ fn load_one(program: &mut Program) -> std::result::Result<(), aya::programs::Pro
 
 /// Verified instructions of every program.
 pub fn instructions(pins: &Pins) -> Vec<(&'static str, Option<u32>)> {
-    let count = |name: &str| bpfsys::obj_get(&pins.path(&format!("programs/{name}"))).and_then(|fd| bpfsys::verified_instructions(fd.as_fd())).ok();
+    let count = |name: &str| {
+        bpfsys::obj_get(&pins.path(&format!("programs/{name}"))).and_then(|fd| bpfsys::verified_instructions(fd.as_fd())).ok()
+    };
     PROGRAMS.iter().map(|hook| (hook.name, count(hook.name))).collect()
 }
 

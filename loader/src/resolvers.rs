@@ -23,7 +23,10 @@ impl Resolvers {
         if option != "auto" {
             let mut prefixes = BTreeMap::new();
             for text in option.split(',').map(str::trim).filter(|t| !t.is_empty()) {
-                prefixes.insert(parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?, EVERY_ENTRY);
+                prefixes.insert(
+                    parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?,
+                    EVERY_ENTRY,
+                );
             }
             return Ok(Resolvers { source: "--resolvers", prefixes });
         }

@@ -34,8 +34,12 @@ pub fn json(pins: &Pins) -> Result<Value> {
         let map = pins.map(name)?;
         fill.insert(name.into(), json!({"entries": map.keys()?.len(), "most": map.info()?.entries}));
     }
-    let programs: serde_json::Map<String, Value> =
-        programs::instructions(pins).into_iter().map(|(name, n)| (name.into(), json!({"attached": pins.path(&format!("links/{name}")).exists(), "verified_instructions": n}))).collect();
+    let programs: serde_json::Map<String, Value> = programs::instructions(pins)
+        .into_iter()
+        .map(|(name, n)| {
+            (name.into(), json!({"attached": pins.path(&format!("links/{name}")).exists(), "verified_instructions": n}))
+        })
+        .collect();
     Ok(json!({
         "enforcing": attached && digest.is_some(),
         "digest": digest,
@@ -84,7 +88,14 @@ pub fn human(status: &Value) -> String {
     let _ = writeln!(out, "\nworkloads");
     for bound in status["bindings"].as_array().into_iter().flatten() {
         let gone = if bound["alive"] == json!(true) { "" } else { "  (cgroup is gone)" };
-        let _ = writeln!(out, "  {} {} {} {}{gone}", text(&bound["cgroup"]), text(&bound["namespace"]), text(&bound["labels"]), text(&bound["mode"]));
+        let _ = writeln!(
+            out,
+            "  {} {} {} {}{gone}",
+            text(&bound["cgroup"]),
+            text(&bound["namespace"]),
+            text(&bound["labels"]),
+            text(&bound["mode"])
+        );
         for key in list(&bound["labels_not_given"]) {
             let _ = writeln!(out, "    policies ask for label {key}, which bind was not told");
         }

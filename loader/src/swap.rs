@@ -118,7 +118,8 @@ pub fn publish(pins: &Pins, new: &Map, old: Option<&Map>) -> Result<()> {
     let mut writes = Vec::new();
     writes.extend(old.map(|old| (1, old.fd.as_fd())));
     writes.push((0, new.fd.as_fd()));
-    bpfsys::update_slots(slots.fd.as_fd(), &writes).map_err(|e| Error::io("publish the image in", pins.path("image").display(), &e))
+    bpfsys::update_slots(slots.fd.as_fd(), &writes)
+        .map_err(|e| Error::io("publish the image in", pins.path("image").display(), &e))
 }
 
 /// Bindings, resolvers and pins of images that are in no slot.

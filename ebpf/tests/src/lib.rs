@@ -33,7 +33,8 @@ pub fn compile(text: &str) -> Image {
 }
 
 pub fn errors(findings: &Findings) -> String {
-    let list: Vec<String> = findings.0.iter().filter(|d| d.severity() == fqdnc::diagnostic::Severity::Error).map(|d| d.message.clone()).collect();
+    let list: Vec<String> =
+        findings.0.iter().filter(|d| d.severity() == fqdnc::diagnostic::Severity::Error).map(|d| d.message.clone()).collect();
     list.join("; ")
 }
 
@@ -91,7 +92,8 @@ impl Node {
              ip -n {n}-s link set lo up; ip -n {n}-s link set veth0 up
              ip -n {n}-s route add local 10.200.0.0/16 dev lo; ip -n {n}-s -6 route add local fd20::/16 dev lo"
         ));
-        let server = Command::new("ip").args(["netns", "exec", &format!("{n}-s"), &probe(), "serve"]).stdout(Stdio::piped()).spawn();
+        let server =
+            Command::new("ip").args(["netns", "exec", &format!("{n}-s"), &probe(), "serve"]).stdout(Stdio::piped()).spawn();
         let mut server = server.unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -136,7 +138,13 @@ impl Node {
     }
 
     pub fn start(&self, cgroup: &Path, arguments: &[&str]) -> Agent {
-        let script = format!("echo 0 > {}/cgroup.procs && exec ip netns exec {} {} {}", cgroup.display(), self.netns("c"), probe(), arguments.join(" "));
+        let script = format!(
+            "echo 0 > {}/cgroup.procs && exec ip netns exec {} {} {}",
+            cgroup.display(),
+            self.netns("c"),
+            probe(),
+            arguments.join(" ")
+        );
         let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());

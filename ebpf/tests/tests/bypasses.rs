@@ -10,7 +10,17 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
-const ALLOWED: &[&str] = &["ip-10-200-1-*.example.test", "cname-*.example.test", "ip6-*.example.test", "sf-*.example.test", "alien-*.example.test", "tc-*.example.test", "junk-*.example.test", "short-*.example.test", "ip-127-*.example.test"];
+const ALLOWED: &[&str] = &[
+    "ip-10-200-1-*.example.test",
+    "cname-*.example.test",
+    "ip6-*.example.test",
+    "sf-*.example.test",
+    "alien-*.example.test",
+    "tc-*.example.test",
+    "junk-*.example.test",
+    "short-*.example.test",
+    "ip-127-*.example.test",
+];
 
 fn node(name: &str) -> (Node, std::path::PathBuf) {
     let node = Node::new(name, &compile(&web_policy(ALLOWED))).with_network();
@@ -119,7 +129,10 @@ fn i1_malformed_queries_are_refused() {
 fn forged_answers_row_1() {
     let (node, workload) = node("forged");
     // Over loopback of its own namespace: passed, teaches nothing, though 127.0.0.53 is a resolver.
-    let helper = Command::new("ip").args(["netns", "exec", &node.netns("c"), &kernel_tests::probe(), "serve-at", "127.0.0.53"]).stdout(Stdio::piped()).spawn();
+    let helper = Command::new("ip")
+        .args(["netns", "exec", &node.netns("c"), &kernel_tests::probe(), "serve-at", "127.0.0.53"])
+        .stdout(Stdio::piped())
+        .spawn();
     let mut helper = helper.unwrap();
     let mut ready = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(helper.stdout.take().unwrap()), &mut ready).unwrap();
@@ -154,7 +167,9 @@ fn servers_answer_but_open_nothing_rows_2_and_14() {
     let (node, workload) = node("servers");
     let mut agent = node.agent(&workload);
     // UDP: a peer from outside is answered; sending first opens nothing.
-    let outside = |script: &str| Command::new("ip").args(["netns", "exec", &node.netns("s"), "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let outside = |script: &str| {
+        Command::new("ip").args(["netns", "exec", &node.netns("s"), "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap()
+    };
     assert_eq!(agent.tell("server u 9000"), "ok");
     assert_eq!(agent.tell("send u 10.198.0.1 7777"), "EPERM");
     let mut peer = outside(&format!("{} send-udp 9001 10.198.0.2 9000", kernel_tests::probe()));
@@ -200,7 +215,11 @@ fn a_cached_verdict_is_for_one_flow_row_4() {
     routed.extend([0; 8]);
     let run = |packet: &[u8]| bpfsys::test_run(program.as_fd(), packet, 1, 1).unwrap().verdict & 1;
     let mut verdicts = vec![("routing header", run(&ip(from, to, 43, &routed)), "header-routing")];
-    verdicts.push(("IPv6 fragment", run(&ip(from, to, 44, &[17, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])), "header-fragment"));
+    verdicts.push((
+        "IPv6 fragment",
+        run(&ip(from, to, 44, &[17, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])),
+        "header-fragment",
+    ));
     let v4 = |t: &str| t.parse::<IpAddr>().unwrap();
     let mut fragment = udp((v4("10.198.0.2"), 4000), (v4("10.200.1.1"), 7777), b"x");
     fragment[14 + 6] = 0x20;
@@ -295,7 +314,13 @@ fn neighbour_discovery_lives_row_9() {
         let packet = ip_with(from, to.parse().unwrap(), 58, hops, &[kind, 0, 0, 0, 0, 0, 0, 0]);
         bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict & 1
     };
-    let verdicts = [run("ff02::1:ff00:1", 135, 255), run("fd20::77", 135, 255), run("ff02::16", 143, 1), run("ff02::1:ff00:1", 135, 64), run("fd20::77", 128, 255)];
+    let verdicts = [
+        run("ff02::1:ff00:1", 135, 255),
+        run("fd20::77", 135, 255),
+        run("ff02::16", 143, 1),
+        run("ff02::1:ff00:1", 135, 64),
+        run("fd20::77", 128, 255),
+    ];
     std::fs::write(home.join("cgroup.procs"), "0").unwrap();
     assert_eq!(verdicts, [1, 1, 1, 0, 0]);
 }

@@ -55,6 +55,11 @@ impl Egress {
         let from: IpAddr = if address.is_ipv4() { addr(CLIENT) } else { addr("fd98::2") };
         match port.proto {
             6 => self.passes(&tcp((from, 40000), (address, port.port), 2)),
+            132 => {
+                let mut packet = udp((from, 40000), (address, port.port), b"");
+                packet[14 + if address.is_ipv4() { 9 } else { 6 }] = 132;
+                self.passes(&packet)
+            }
             _ => self.passes(&udp((from, 40000), (address, port.port), &query(1, b"\x01x\0", 1))),
         }
     }
@@ -126,21 +131,32 @@ fn verdict_tables_hold_in_the_kernel() {
         let profile = table.profile.as_ref().map(|name| read(&folder.join(name)));
         let profile = fqdnc::load_profile(profile.as_ref(), &mut findings).unwrap();
         let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect();
-        files.retain(|f| f.extension().is_some_and(|e| e == "yaml") && !f.to_string_lossy().contains(".verdicts.") && !f.to_string_lossy().contains(".profile."));
+        files.retain(|f| {
+            f.extension().is_some_and(|e| e == "yaml")
+                && !f.to_string_lossy().contains(".verdicts.")
+                && !f.to_string_lossy().contains(".profile.")
+        });
         files.sort();
         let sources: Vec<Source> = files.iter().map(|f| read(f)).collect();
-        let compiled = fqdnc::compile(&sources, &profile, "default", &mut findings).unwrap_or_else(|| panic!("{path:?}: {}", kernel_tests::errors(&findings)));
+        let compiled = fqdnc::compile(&sources, &profile, "default", &mut findings)
+            .unwrap_or_else(|| panic!("{path:?}: {}", kernel_tests::errors(&findings)));
         let image = Image::decode(compiled.bytes).unwrap();
         egress.node.apply(&image);
         for row in &table.rows {
-            let told = fqdn_load::bind::Told { path: egress.cgroup.clone(), namespace: row.namespace.clone(), labels: row.label_text.clone(), audit: false };
+            let told = fqdn_load::bind::Told {
+                path: egress.cgroup.clone(),
+                namespace: row.namespace.clone(),
+                labels: row.label_text.clone(),
+                audit: false,
+            };
             fqdn_load::bind::bind(&egress.node.pins, &told).unwrap();
             let got = match &row.question {
                 Question::Resolve(name) => egress.may_resolve(&image, name),
                 Question::ReachName(name, port) => {
                     let subjects = image.subjects_of(&row.labels);
                     let plain = ["203.0.113.77", "198.18.7.7", "192.0.2.200"].map(addr);
-                    let free = plain.into_iter().find(|a| image.address_sets(&subjects, u128::from_be_bytes(mapped(*a))).is_empty());
+                    let free =
+                        plain.into_iter().find(|a| image.address_sets(&subjects, u128::from_be_bytes(mapped(*a))).is_empty());
                     let Some(address) = free else {
                         left_out += 1; // the policy opens every address anyway
                         continue;
@@ -157,7 +173,13 @@ fn verdict_tables_hold_in_the_kernel() {
             };
             rows += 1;
             if got != row.allow {
-                wrong.push(format!("{}:{}: {}: kernel says {}", path.display(), row.line, row.text, if got { "allow" } else { "deny" }));
+                wrong.push(format!(
+                    "{}:{}: {}: kernel says {}",
+                    path.display(),
+                    row.line,
+                    row.text,
+                    if got { "allow" } else { "deny" }
+                ));
             }
         }
     }
@@ -183,7 +205,19 @@ impl Dice {
     }
 }
 
-const WORDS: &[&str] = &["a", "b", "ab", "ba", "abc", "s3", "api", "x-y", "_t", "long-label-of-over-nineteen-bytes", "long-label-of-over-nineteen-bytez"];
+const WORDS: &[&str] = &[
+    "a",
+    "b",
+    "ab",
+    "ba",
+    "abc",
+    "s3",
+    "api",
+    "x-y",
+    "_t",
+    "long-label-of-over-nineteen-bytes",
+    "long-label-of-over-nineteen-bytez",
+];
 
 fn random_pattern(dice: &mut Dice) -> String {
     let mut labels = Vec::new();
@@ -207,7 +241,7 @@ fn random_name(dice: &mut Dice) -> WireName {
     for _ in 0..1 + dice.roll(5) {
         let mut label = (*dice.pick(WORDS)).to_owned();
         match dice.roll(8) {
-            0 => label.push_str(dice.pick(&WORDS[..8])),
+            0 => label.push_str(WORDS[dice.roll(8)]),
             1 => label = label.to_uppercase(),
             2 if dice.roll(6) == 0 => label.push_str("\\046"),
             _ => {}

@@ -198,7 +198,8 @@ fn agent() {
             }
             ["raw-query", hex] => {
                 let socket = client();
-                let bytes: Vec<u8> = (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
+                let bytes: Vec<u8> =
+                    (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
                 socket.send_to(&bytes, (RESOLVER, 53)).map_or_else(|e| show(&e), |_| "sent".into())
             }
             ["connect", address, port] => connect(address, port.parse().unwrap()),
@@ -254,7 +255,10 @@ fn agent() {
                 let (mut stream, _) = listener.as_ref().unwrap().accept().unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
                 let mut room = [0; 5];
-                stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut room)).map_or_else(|e| show(&e), |()| "talked".into())
+                stream
+                    .write_all(b"hello")
+                    .and_then(|()| stream.read_exact(&mut room))
+                    .map_or_else(|e| show(&e), |()| "talked".into())
             }
             ["talk", address, port] => talk(address, port.parse().unwrap()),
             ["raw6", kind] => {

@@ -1,0 +1,150 @@
+//! The loader under few rights and on broken hosts: a short error that says what to do, and the policy stays.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::Image;
+use kernel_tests::{Node, compile, web_policy};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn loader() -> String {
+    Path::new(&kernel_tests::probe()).with_file_name("fqdn-load").to_string_lossy().into_owned()
+}
+
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str) -> Files {
+        let dir = std::env::temp_dir().join(format!("fqdn-env-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Files(dir)
+    }
+
+    fn image(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn says(script: &str, code: i32, words: &str) {
+    let out = Command::new("sh").args(["-c", script]).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert_eq!(out.status.code(), Some(code), "{script}: {text}");
+    assert!(text.contains(words), "{script}: want `{words}` in: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+fn images() -> (Image, Image) {
+    (compile(&web_policy(&["a.example.test"])), compile(&web_policy(&["b.example.test"])))
+}
+
+/// CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, nothing else, from the first load to the rollback.
+#[test]
+fn three_capabilities_are_enough() {
+    let (one, two) = images();
+    let node = Node::new("caps", &one);
+    fqdn_load::programs::unload(&node.pins).unwrap();
+    let files = Files::new("caps");
+    let (first, second) = (files.image("1.img", one.bytes()), files.image("2.img", two.bytes()));
+    let set = "-all,+bpf,+net_admin,+perfmon";
+    let run = format!("setpriv --bounding-set={set} --inh-caps={set} {} --pins {}", loader(), node.pins.dir().display());
+    let attach = format!("--resolvers 10.0.0.53 --attach {}", node.cgroup.display());
+    says(&format!("setpriv --bounding-set={set} --inh-caps={set} grep CapEff /proc/self/status"), 0, "000000c000001000");
+    says(&format!("{run} apply {first} {attach}"), 0, "active");
+    says(&format!("{run} apply {first} {attach}"), 0, "unchanged");
+    says(&format!("{run} apply {second} {attach}"), 0, "active");
+    says(&format!("{run} bind --cgroup {} --labels app=web", node.workload("w").display()), 0, "bound");
+    says(&format!("{run} verify {second}"), 0, &two.digest_hex());
+    says(&format!("{run} verify {first}"), 1, "active is");
+    says(&format!("{run} status"), 0, "enforcing     yes");
+    says(&format!("{run} rollback"), 0, &one.digest_hex());
+    says(&format!("{run} verify {first}"), 0, &one.digest_hex());
+    says(&format!("{run} unload"), 0, "unloaded");
+}
+
+#[test]
+fn broken_hosts_and_images() {
+    let (one, two) = images();
+    let node = Node::new("hosts", &one);
+    let files = Files::new("hosts");
+    let good = files.image("good.img", two.bytes());
+    let run = format!("{} --pins {}", loader(), node.pins.dir().display());
+    let attach = format!("--resolvers 10.0.0.53 --attach {}", node.cgroup.display());
+
+    says(&format!("{run} apply /nonexistent.img {attach}"), 2, "failed to read image");
+    let mut flipped = two.bytes().to_vec();
+    flipped[300] ^= 1;
+    says(&format!("{run} apply {} {attach}", files.image("flipped.img", &flipped)), 1, "damaged");
+    says(&format!("{run} apply {} {attach}", files.image("cut.img", &two.bytes()[..1000])), 1, "truncated");
+    let mut other = two.bytes().to_vec();
+    other[16] ^= 1;
+    says(&format!("{run} apply {} {attach}", files.image("abi.img", &other)), 1, "compile it anew with the same release");
+    says(&format!("{run} apply {good} --resolvers nonsense --attach {}", node.cgroup.display()), 2, "no address or prefix");
+    says(&format!("setpriv --reuid 65534 --clear-groups {run} apply {good} {attach}"), 2, "as root");
+    says(
+        &format!(
+            "unshare -m sh -c 'mount --make-rprivate / && mount -t bpf -o ro bpf /sys/fs/bpf && {run} apply {good} {attach}'"
+        ),
+        2,
+        "mount bpffs writable",
+    );
+    says(
+        &format!(
+            "unshare -m sh -c 'mount --make-rprivate / && umount -l $(grep -o \"/[^ ]* cgroup2\" /proc/mounts | cut -d\" \" -f1) && {} --pins /sys/fs/bpf/fqdn-none apply {good} --resolvers 10.0.0.53'",
+            loader()
+        ),
+        2,
+        "no cgroup2 file system is mounted",
+    );
+    if Command::new("strace").arg("-V").output().is_ok() {
+        says(
+            &format!(
+                "strace -qq -o /dev/null -f -e trace=bpf -e inject=bpf:error=ENOSYS {} --pins /sys/fs/bpf/fqdn-none apply {good} {attach}; c=$?; rmdir /sys/fs/bpf/fqdn-none/* /sys/fs/bpf/fqdn-none 2>/dev/null; exit $c",
+                loader()
+            ),
+            2,
+            "failed to",
+        );
+    } else {
+        println!("NOT RUN  a kernel without BPF: strace is not installed");
+    }
+    says(&format!("{} --pins /sys/fs/bpf/fqdn-none status", loader()), 1, "nothing is loaded");
+    says(&format!("{run} bind --cgroup /tmp"), 2, "no cgroup2 folder");
+
+    says(&format!("{run} verify"), 0, &one.digest_hex());
+}
+
+#[test]
+fn run_is_like_env() {
+    let (one, _) = images();
+    let node = Node::new("run", &one);
+    let run = format!("{} --pins {} run --labels app=web --", loader(), node.pins.dir().display());
+    says(&format!("{run} sh -c 'exit 7'"), 7, "");
+    says(&format!("{run} /nonexistent"), 127, "failed to run");
+    says(&format!("{run} /etc/passwd"), 126, "failed to run");
+    says(&format!("{run} sh -c 'kill -TERM $$'"), 143, "");
+    says(&format!("{} --pins /sys/fs/bpf/fqdn-none run -- true", loader()), 125, "nothing is loaded");
+    says(&format!("{run} grep fqdn-run /proc/self/cgroup"), 0, "fqdn-run-");
+    assert!(fqdn_load::bind::workloads(&node.pins).unwrap().is_empty());
+    let left = std::fs::read_dir(&node.cgroup).unwrap().flatten().filter(|e| e.path().is_dir()).count();
+    assert_eq!(left, 0, "the cgroup is removed");
+}
+
+/// I6: the loader is a command; what it leaves enforces without it, and no process of ours is anywhere.
+#[test]
+fn i6_nothing_runs() {
+    let (one, _) = images();
+    let node = Node::new("nobody", &one).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    assert_eq!(Command::new("pgrep").args(["-x", "fqdn-load"]).output().unwrap().stdout.len(), 0);
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert!(agent.resolve("a.example.test").starts_with("answer"));
+}
