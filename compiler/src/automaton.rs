@@ -3,6 +3,7 @@
 //! The patterns make a trie whose edges are labels (literal, star, glob, or the leading `**`). A state of the
 //! automaton is a set of trie nodes: all places where a name may be after the labels read so far.
 
+use crate::order::sort_by_bytes;
 use fqdn_image::Pattern;
 use fqdn_image::pattern::{Label, glob_matches};
 use fqdn_image::tables::{Automaton, Globs, TrieEdge, WildcardState, symbol};
@@ -75,6 +76,31 @@ struct Node {
     pattern: u32,
 }
 
+/// A pattern on its way into the trie.
+struct Line<'a> {
+    key: Box<[u8]>,
+    labels: &'a [Label],
+    deep: bool,
+    selector: u32,
+    index: u32,
+}
+
+/// Labels from the right, a zero byte between them: patterns that share a path stand side by side.
+fn key(labels: &[Label], deep: bool) -> Box<[u8]> {
+    let mut key = Vec::with_capacity(32);
+    for label in labels.iter().rev() {
+        match label {
+            Label::Star => key.push(b'*'),
+            Label::Literal(bytes) | Label::Glob(bytes) => key.extend_from_slice(bytes),
+        }
+        key.push(0);
+    }
+    if deep {
+        key.extend_from_slice(b"**");
+    }
+    key.into()
+}
+
 struct Trie<'a> {
     nodes: Vec<Node>,
     labels: Vec<&'a [u8]>,
@@ -83,20 +109,22 @@ struct Trie<'a> {
 
 impl<'a> Trie<'a> {
     /// Patterns with their selector ids. Sorted by labels from the right, each shares a path with the one before.
-    fn build(patterns: &'a [(Pattern, u32)]) -> Self {
-        let mut order: Vec<(&'a [Label], bool, u32, u32)> = patterns
+    fn build(patterns: &[(&'a Pattern, u32)]) -> Self {
+        let mut order: Vec<Line<'a>> = patterns
             .iter()
             .enumerate()
             .filter_map(|(i, (pattern, selector))| match pattern {
                 Pattern::Everything => None,
-                Pattern::Labels { deep, labels } => Some((labels.as_slice(), *deep, *selector, i as u32)),
+                Pattern::Labels { deep, labels } => {
+                    Some(Line { key: key(labels, *deep), labels, deep: *deep, selector: *selector, index: i as u32 })
+                }
             })
             .collect();
-        order.sort_unstable_by(|a, b| a.0.iter().rev().cmp(b.0.iter().rev()).then(a.1.cmp(&b.1)));
+        sort_by_bytes(&mut order, |line| &line.key);
         let mut trie = Trie { nodes: vec![Node::default()], labels: vec![&[]], globs: vec![Vec::new()] };
         let mut last_child = vec![NONE];
         let mut path: Vec<(&'a Label, u32)> = Vec::new();
-        for (labels, deep, selector, index) in order {
+        for Line { labels, deep, selector, index, .. } in order {
             let shared = labels.iter().rev().zip(&path).take_while(|(label, (have, _))| label == have).count();
             path.truncate(shared);
             for label in labels.iter().rev().skip(shared) {
@@ -171,7 +199,7 @@ impl<'a> Trie<'a> {
 
 /// The automaton while it grows; state 0 is the root until the ids are put in order.
 struct Growth<'a> {
-    patterns: &'a [(Pattern, u32)],
+    patterns: &'a [(&'a Pattern, u32)],
     trie: Trie<'a>,
     sets: Vec<Vec<u32>>,
     numbers: HashMap<Vec<u32>, u32>,
@@ -186,7 +214,7 @@ const UNSEEN: u32 = u32::MAX;
 const MANY: u32 = 2;
 
 /// The automaton of these patterns, each with its selector id.
-pub fn build(patterns: &[(Pattern, u32)], classes: &mut Classes) -> Result<Automaton, OverBudget> {
+pub fn build(patterns: &[(&Pattern, u32)], classes: &mut Classes) -> Result<Automaton, OverBudget> {
     let trie = Trie::build(patterns);
     let single = vec![UNSEEN; trie.nodes.len()];
     let mut growth = Growth {

@@ -63,7 +63,7 @@ impl Rules {
     fn names(&self, what: What, name: &WireName) -> bool {
         match what {
             What::AnyName => true,
-            What::Names(n) => self.patterns[n as usize].matches(name),
+            What::Names(n) => self.patterns[n as usize].1.matches(name),
             What::Addresses(_) => false,
         }
     }

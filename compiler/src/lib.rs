@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod eval;
 pub mod lower;
+pub mod order;
 pub mod plan;
 pub mod policy;
 pub mod profile;

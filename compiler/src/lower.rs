@@ -1,5 +1,6 @@
 //! Policies to rules: flat grants, canonical, sorted. What a rule means (contract) is decided here.
 
+use crate::order::sort_by_bytes;
 use crate::policy::{Cidr, CidrSet, Destination, Egress, Policy, PortRule, Ports, Profile, Ranges, subtract};
 use fqdn_image::Pattern;
 use fqdn_image::labels::Selector;
@@ -13,8 +14,8 @@ const DNS: u16 = 53;
 pub struct Rules {
     /// Distinct selectors and whether one of their rules denies by default.
     pub subjects: Vec<(Selector, bool)>,
-    /// Distinct patterns, sorted.
-    pub patterns: Vec<Pattern>,
+    /// Distinct patterns and their canonical texts, sorted by text.
+    pub patterns: Vec<(String, Pattern)>,
     /// Distinct sets of addresses, sorted by text: text and ranges.
     pub addresses: Vec<(String, Ranges)>,
     /// Distinct port sets, the first empty: every port.
@@ -83,7 +84,7 @@ const NEVER: &[&str] = &[
 
 struct Lower<'a> {
     profile: &'a Profile,
-    patterns: HashMap<Pattern, u32>,
+    patterns: HashMap<String, (u32, Pattern)>,
     addresses: HashMap<String, (u32, Ranges)>,
     ports: HashMap<Vec<Ports>, u32>,
     grants: Vec<Grant>,
@@ -137,12 +138,8 @@ pub fn lower(policies: &[Policy], profile: &Profile) -> Rules {
 
 impl Lower<'_> {
     fn pattern(&mut self, pattern: &Pattern) -> u32 {
-        if let Some(number) = self.patterns.get(pattern) {
-            return *number;
-        }
-        let number = self.patterns.len() as u32;
-        self.patterns.insert(pattern.clone(), number);
-        number
+        let next = self.patterns.len() as u32;
+        self.patterns.entry(pattern.to_string()).or_insert_with(|| (next, pattern.clone())).0
     }
 
     fn range_set(&mut self, text: String, ranges: Ranges) -> u32 {
@@ -248,7 +245,7 @@ impl Lower<'_> {
 
     /// Numbers everything by its order, so that the order of the input leaves no trace (I4).
     fn finish(self, subjects: Vec<(Selector, bool)>, policies: Vec<String>) -> Rules {
-        let (patterns, pattern_numbers) = ranked(self.patterns.into_iter().map(|(p, n)| (p, n, ())));
+        let (patterns, pattern_numbers) = ranked_texts(self.patterns);
         let (addresses, address_numbers) = ranked(self.addresses.into_iter().map(|(text, (n, ranges))| (text, n, ranges)));
         let (ports, port_numbers) = ranked(self.ports.into_iter().map(|(p, n)| (p, n, ())));
         let mut grants = self.grants;
@@ -267,7 +264,7 @@ impl Lower<'_> {
         grants.dedup();
         Rules {
             subjects,
-            patterns: patterns.into_iter().map(|(p, ())| p).collect(),
+            patterns,
             addresses,
             ports: ports.into_iter().map(|(p, ())| p).collect(),
             policies,
@@ -276,6 +273,17 @@ impl Lower<'_> {
             never: NEVER.iter().filter_map(|t| Cidr::parse(t).ok()).chain(self.profile.never_learn.iter().copied()).collect(),
         }
     }
+}
+
+/// Patterns in order of their texts, and the new number of each old one.
+fn ranked_texts(patterns: HashMap<String, (u32, Pattern)>) -> (Vec<(String, Pattern)>, Vec<u32>) {
+    let mut items: Vec<(String, (u32, Pattern))> = patterns.into_iter().collect();
+    sort_by_bytes(&mut items, |(text, _)| text.as_bytes());
+    let mut numbers = vec![0; items.len()];
+    for (rank, (_, (old, _))) in items.iter().enumerate() {
+        numbers[*old as usize] = rank as u32;
+    }
+    (items.into_iter().map(|(text, (_, pattern))| (text, pattern)).collect(), numbers)
 }
 
 /// Items in order, and the new number of each old one.

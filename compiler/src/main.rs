@@ -247,9 +247,9 @@ fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>) -> Outcom
         return Ok(ExitCode::from(REFUSED));
     };
     let image = Image::decode(compiled.bytes).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
-    let text = dump::dump(&image).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
     files::replace(output, image.bytes()).map_err(Failure)?;
     if let Some(path) = dump_to {
+        let text = dump::dump(&image).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
         files::replace(path, text.as_bytes()).map_err(Failure)?;
     }
     let mut out = io::stdout().lock();

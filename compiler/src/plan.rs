@@ -27,12 +27,12 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         usize::from(u16::MAX),
     )?;
 
-    let patterns: Vec<&Pattern> = rules.patterns.iter().filter(|p| **p != Pattern::Everything).collect();
+    let patterns: Vec<&(String, Pattern)> = rules.patterns.iter().filter(|(_, p)| *p != Pattern::Everything).collect();
     let star = patterns.len() != rules.patterns.len();
     let first_names = abi::SELECTOR_NEVER + 1;
     let first_addresses = first_names + patterns.len() as u32;
     let selectors_n = first_addresses - 1 + rules.addresses.len() as u32;
-    // `Everything` sorts before every other pattern.
+    // `*` sorts before every other text.
     let name_selector = |n: u32| match (star, n) {
         (true, 0) => abi::SELECTOR_STAR,
         (true, n) => first_names + n - 1,
@@ -45,7 +45,7 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         SelectorText::Names("*".into()),
         SelectorText::Addresses("(never learned)".into()),
     ];
-    selectors.extend(patterns.iter().map(|p| SelectorText::Names(p.to_string())));
+    selectors.extend(patterns.iter().map(|(text, _)| SelectorText::Names(text.clone())));
     selectors.extend(rules.addresses.iter().map(|(text, _)| SelectorText::Addresses(text.clone())));
 
     let mut grants: Vec<Vec<Grant>> = vec![Vec::new(); selectors_n as usize];
@@ -71,7 +71,7 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     }
 
     let mut classes = Classes::new(selectors_n);
-    let named: Vec<(Pattern, u32)> = patterns.into_iter().cloned().zip(first_names..).collect();
+    let named: Vec<(&Pattern, u32)> = patterns.into_iter().map(|(_, pattern)| pattern).zip(first_names..).collect();
     let automaton = automaton::build(&named, &mut classes).map_err(PlanError::Budget)?;
     let mut ranges: Vec<(&Ranges, u32)> = rules.addresses.iter().zip(first_addresses..).map(|((_, r), id)| (r, id)).collect();
     let never: Ranges = rules.never.iter().map(|cidr| cidr.range()).collect();

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Findings};
 use crate::document::PolicyDocument;
 use crate::policy::{Policy, Profile};
 use crate::schema;
-use crate::source::Source;
+use crate::source::{Source, Span};
 use crate::yaml::{self, Document, Node};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -92,13 +92,47 @@ fn kind_of(root: &Node) -> Kind {
     Kind::Other
 }
 
-/// Every policy of these texts.
+/// What one text held.
+#[derive(Default)]
+struct Text {
+    policies: Vec<(Policy, Span)>,
+    skipped: usize,
+    seen: usize,
+    findings: Findings,
+}
+
+/// Every policy of these texts. Texts are read side by side; what they gave is put together in their order (I4).
 pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &mut Findings) -> Read {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = sources.len().div_ceil(threads).max(1);
+    let texts: Vec<Text> = std::thread::scope(|scope| {
+        let parts: Vec<_> = sources
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(|source| read_text(source, namespace, profile)).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
     let mut read = Read::default();
-    let mut names: HashMap<String, String> = HashMap::new();
-    for source in sources {
-        for document in yaml::parse(source, findings) {
-            read_document(source, document, namespace, profile, findings, &mut read, &mut names, 0);
+    let mut names: HashMap<String, (Source, Span)> = HashMap::new();
+    for (source, text) in sources.iter().zip(texts) {
+        findings.0.extend(text.findings.0);
+        read.skipped += text.skipped;
+        read.seen += text.seen;
+        for (policy, name) in text.policies {
+            if let Some((first, at)) = names.insert(policy.id.clone(), (source.clone(), name)) {
+                let (line, _) = first.line_column(at.start);
+                let help = format!("first at {}:{line}", first.name);
+                findings.at(
+                    Code::SamePolicy,
+                    source,
+                    name,
+                    format!("the policy `{}` stands twice", policy.id),
+                    "again here",
+                    help,
+                );
+                continue;
+            }
+            read.policies.push(policy);
         }
     }
     if read.seen == 0 && !findings.refused() {
@@ -108,75 +142,55 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
     read
 }
 
-#[allow(clippy::too_many_arguments)]
-fn read_document(
-    source: &Source,
-    document: Document,
-    namespace: &str,
-    profile: &Profile,
-    findings: &mut Findings,
-    read: &mut Read,
-    names: &mut HashMap<String, String>,
-    depth: usize,
-) {
+fn read_text(source: &Source, namespace: &str, profile: &Profile) -> Text {
+    let mut text = Text::default();
+    for document in yaml::parse(source, &mut text.findings) {
+        read_document(source, document, namespace, profile, &mut text, 0);
+    }
+    text
+}
+
+fn read_document(source: &Source, document: Document, namespace: &str, profile: &Profile, text: &mut Text, depth: usize) {
     let root = &document.root;
+    let kind_span = root.get("kind").map_or(root.span, |k| k.span);
     match kind_of(root) {
-        Kind::Other => read.skipped += 1,
+        Kind::Other => text.skipped += 1,
         Kind::KubernetesPolicy => {
-            read.skipped += 1;
-            findings.at(
+            text.skipped += 1;
+            text.findings.at(
                 Code::OtherPolicy,
                 source,
-                root.get("kind").map_or(root.span, |k| k.span),
+                kind_span,
                 "a Kubernetes NetworkPolicy is left to the CNI",
                 "not enforced here",
                 "",
             );
         }
         Kind::Refused(code, message) => {
-            read.seen += 1;
+            text.seen += 1;
             let help = if code == Code::UnknownKind {
                 "did you mean CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy?"
             } else {
                 "write it as a CiliumNetworkPolicy"
             };
-            findings.at(
-                code,
-                source,
-                root.get("kind").map_or(root.span, |k| k.span),
-                message,
-                "not a policy that is known here",
-                help,
-            );
+            text.findings.at(code, source, kind_span, message, "not a policy that is known here", help);
         }
         Kind::List if depth < 4 => {
             let items = root.get("items").map(Node::items).unwrap_or_default();
             for item in items {
-                let inside = |span: &crate::source::Span| item.span.start <= span.start && span.end <= item.span.end;
+                let inside = |span: &Span| item.span.start <= span.start && span.end <= item.span.end;
                 let ambiguous = document.ambiguous.iter().filter(|(span, _)| inside(span)).cloned().collect();
                 let item = Document { root: Rc::clone(item), ambiguous };
-                read_document(source, item, namespace, profile, findings, read, names, depth + 1);
+                read_document(source, item, namespace, profile, text, depth + 1);
             }
         }
-        Kind::List => read.skipped += 1,
+        Kind::List => text.skipped += 1,
         Kind::Policy => {
-            read.seen += 1;
-            let Some(typed) = schema::read::<PolicyDocument>(source, &document, findings) else { return };
-            let Some(policy) = check::policy(source, root, &typed, namespace, profile, findings) else { return };
+            text.seen += 1;
+            let Some(typed) = schema::read::<PolicyDocument>(source, &document, &mut text.findings) else { return };
+            let Some(policy) = check::policy(source, root, &typed, namespace, profile, &mut text.findings) else { return };
             let name = root.get("metadata").and_then(|m| m.get("name")).map_or(root.span, |n| n.span);
-            let (line, _) = source.line_column(name.start);
-            if let Some(first) = names.insert(policy.id.clone(), format!("{}:{line}", source.name)) {
-                findings.at(
-                    Code::SamePolicy,
-                    source,
-                    name,
-                    format!("the policy `{}` stands twice", policy.id),
-                    "again here",
-                    format!("first at {first}"),
-                );
-                return;
-            }
-            read.policies.push(policy);
+            text.policies.push((policy, name));
         }
     }
 }

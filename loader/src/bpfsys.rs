@@ -238,11 +238,21 @@ impl Drop for Mapping {
     }
 }
 
+/// Bytes that one thread copies or compares; a large image is shared between two.
+fn share(length: usize) -> usize {
+    if length > 16 << 20 { length.div_ceil(2) } else { length.max(1) }
+}
+
 /// Copies bytes into an array map.
 pub fn fill(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     let mapping = Mapping::new(fd, bytes.len(), libc::PROT_READ | libc::PROT_WRITE)?;
-    // SAFETY: the mapping has this length, is writable, and does not overlap `bytes`.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), mapping.at.cast::<u8>(), bytes.len()) };
+    // SAFETY: the mapping has this length, is writable and ours alone, and does not overlap `bytes`.
+    let room = unsafe { std::slice::from_raw_parts_mut(mapping.at.cast::<u8>(), bytes.len()) };
+    std::thread::scope(|scope| {
+        for (to, from) in room.chunks_mut(share(bytes.len())).zip(bytes.chunks(share(bytes.len()))) {
+            scope.spawn(move || to.copy_from_slice(from));
+        }
+    });
     Ok(())
 }
 
@@ -263,7 +273,13 @@ pub fn holds(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<bool> {
     }
     let mapping = Mapping::new(fd, bytes.len(), libc::PROT_READ)?;
     // SAFETY: as in `read_back`.
-    Ok(unsafe { std::slice::from_raw_parts(mapping.at.cast::<u8>(), bytes.len()) } == bytes)
+    let held = unsafe { std::slice::from_raw_parts(mapping.at.cast::<u8>(), bytes.len()) };
+    let same = std::thread::scope(|scope| {
+        let parts = held.chunks(share(bytes.len())).zip(bytes.chunks(share(bytes.len())));
+        let threads: Vec<_> = parts.map(|(have, want)| scope.spawn(move || have == want)).collect();
+        threads.into_iter().all(|thread| thread.join().unwrap_or(false))
+    });
+    Ok(same)
 }
 
 /// Result of a test run.

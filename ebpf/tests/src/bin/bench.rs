@@ -29,18 +29,20 @@ impl Dice {
     }
 }
 
-/// 70 % exact names, 25 % `*.suffix`, 5 % with a wildcard inside; seven of those at most below one suffix.
+/// 70 % exact names, 25 % `*.suffix`, 5 % with a wildcard inside a label or a name (at most seven such labels below one
+/// suffix); about twenty patterns an organisation.
 fn patterns(n: usize) -> Vec<String> {
     let mut dice = Dice(0x1234_5678_9abc_def1);
     let tlds = ["com", "net", "org", "io", "dev", "cloud"];
     (0..n as u64)
         .map(|i| {
-            let tld = tlds[dice.roll(6) as usize];
-            let org = dice.roll(n as u64 / 4 + 1);
-            match i % 20 {
-                0..14 => format!("host{i}.svc{}.org{org}.{tld}", dice.roll(9)),
-                14..19 => format!("*.zone{i}.org{org}.{tld}"),
-                _ => format!("api-*.region{}.s{}.{tld}", i, org / 7),
+            let org = dice.roll(n as u64 / 20 + 1);
+            let tld = tlds[(org % 6) as usize];
+            match i % 40 {
+                0..28 => format!("host{i}.org{org}.{tld}"),
+                28..38 => format!("*.zone{i}.org{org}.{tld}"),
+                38 => format!("api-*.region{i}.org{org}.{tld}"),
+                _ => format!("bucket{i}.*.store.org{org}.{tld}"),
             }
         })
         .collect()
@@ -54,7 +56,7 @@ fn names(patterns: &[String], n: usize) -> Vec<WireName> {
             let pattern = &patterns[dice.roll(patterns.len() as u64) as usize];
             let mut text = pattern.replace("*.", "w7.").replace('*', "x9");
             if dice.roll(2) == 0 {
-                text = text.replacen("org", "orq", 1).replacen("region", "regiom", 1);
+                text = text.replacen("org", "orq", 1);
             }
             WireName::parse(&text).unwrap()
         })
