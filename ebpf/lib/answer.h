@@ -212,6 +212,10 @@ static __always_inline int find_question(struct job *job, struct fqdn_pending_ke
 	if (!asked)
 		return 0;
 	__builtin_memcpy(&s->question, asked, sizeof(s->question));
+	barrier();
+	/* Evicted meanwhile, its element may hold somebody else's question by now. */
+	if (bpf_map_lookup_elem(&pending, key) != asked)
+		return 0;
 	return s->now - s->question.time < FQDN_PENDING_MS * 1000000ULL;
 }
 

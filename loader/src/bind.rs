@@ -2,7 +2,7 @@
 
 use crate::cgroup;
 use crate::error::{Error, Result};
-use crate::pins::Pins;
+use crate::pins::{Pins, wait_for_programs};
 use fqdn_image::Image;
 use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, Record, Workload};
 use fqdn_image::labels::Labels;
@@ -103,7 +103,7 @@ pub fn missing_keys(image: &Image, told: &Told) -> Vec<String> {
 
 fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
     let key = BindingKey { cgroup: id, generation: image.head.generation };
-    pins.map("bindings")?.set(key.bytes(), binding(image, told)?.bytes())
+    pins.map("bindings")?.replace(key.bytes(), binding(image, told)?.bytes())
 }
 
 /// Binds every workload to an image, before it is published.
@@ -147,7 +147,7 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     for image in &images {
         binding(image, told)?; // refused before anything is written
     }
-    pins.map("workloads")?.set(&id.to_le_bytes(), told.record()?.bytes())?;
+    pins.map("workloads")?.replace(&id.to_le_bytes(), told.record()?.bytes())?;
     for image in &images {
         write(pins, image, id, told)?;
     }
@@ -169,5 +169,6 @@ pub fn unbind(pins: &Pins, path: &Path) -> Result<bool> {
             bindings.remove(&key)?;
         }
     }
+    wait_for_programs()?;
     Ok(true)
 }

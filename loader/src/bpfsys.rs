@@ -212,6 +212,15 @@ pub fn update_batch(fd: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: usize
         .map(drop)
 }
 
+/// Returns when no program that runs now runs any more (`MEMBARRIER_CMD_GLOBAL` waits for RCU). A hash map gives an
+/// element that was replaced or removed to the next insertion at once, while a program may still read it.
+pub fn wait_for_programs() -> Result<()> {
+    const GLOBAL: i32 = 1;
+    // SAFETY: a system call without pointers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Forbids every later write from user space.
 pub fn freeze(fd: BorrowedFd<'_>) -> Result<()> {
     Attributes::new().fd(0, fd).call(MAP_FREEZE).map(drop)

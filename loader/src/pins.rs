@@ -167,6 +167,16 @@ impl Map {
         bpfsys::update(self.fd.as_fd(), key, value).map_err(|e| Error::io("write map", self.path.display(), &e))
     }
 
+    /// Replaces the value of a key that programs read, if it is another one.
+    /// INVARIANT: what the old value becomes next, no program sees as this key's (`wait_for_programs`).
+    pub fn replace(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        match self.get(key)? {
+            Some(have) if have == value => Ok(()),
+            Some(_) => self.set(key, value).and_then(|()| wait_for_programs()),
+            None => self.set(key, value),
+        }
+    }
+
     /// Removes a key.
     pub fn remove(&self, key: &[u8]) -> Result<bool> {
         bpfsys::delete(self.fd.as_fd(), key).map_err(|e| Error::io("write map", self.path.display(), &e))
@@ -187,6 +197,11 @@ impl Map {
         let bytes = bpfsys::read_back(self.fd.as_fd()).map_err(|e| Error::io("read map", self.path.display(), &e))?;
         Image::decode(bytes).map_err(|e| Error::refused(format!("image map `{}`: {e}", self.path.display())))
     }
+}
+
+/// Waits until no program reads what was replaced or removed before.
+pub fn wait_for_programs() -> Result<()> {
+    bpfsys::wait_for_programs().map_err(|e| Error::io("wait for", "running programs", &e))
 }
 
 /// CPUs that per-CPU maps have values for.

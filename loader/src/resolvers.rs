@@ -66,9 +66,7 @@ impl Resolvers {
         let map = pins.map("resolvers")?;
         let rows = self.rows(generation);
         for (key, value) in &rows {
-            if map.get(key)?.as_ref() != Some(value) {
-                map.set(key, value)?;
-            }
+            map.replace(key, value)?;
         }
         for key in map.keys()? {
             if of_generation(&key, generation) && !rows.contains_key(&key) {

@@ -52,6 +52,8 @@ fn i3_a_thousand_swaps_under_load() {
     }
     let line = agent.tell("stop");
     println!("{swaps} swaps in {:?}: {line}", start.elapsed());
+    let overflow = format!("ip netns exec {} sh -c 'nstat -az TcpExtListenOverflows 2>/dev/null | tail -n 1'", node.netns("s"));
+    println!("the server's own: {}", kernel_tests::sh(&overflow).trim());
     let [tries, outages, passed] = numbers(&line)[..] else { panic!("{line}") };
     assert!(tries > 1000);
     assert_eq!((outages, passed), (0, 0), "{line}");
