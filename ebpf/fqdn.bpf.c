@@ -24,7 +24,9 @@
 /* include/linux/net.h */
 #define TYPE_RAW 3
 /* include/uapi/linux/bpf.h */
+#define SOCK_OPS_CONNECT 3
 #define SOCK_OPS_PASSIVE_ESTABLISHED 5
+#define SOCK_OPS_LISTEN 11
 /* include/linux/socket.h and the uapi headers of each option */
 #define LEVEL_IP 0
 #define LEVEL_IPV6 41
@@ -87,14 +89,27 @@ static __always_inline bool stays_on_link(const union address *a)
 }
 
 /*
+ * To an address that is not of the link: no longer than a message with one option, and a solicitation asks for the very
+ * address that it is sent to. A raw socket made before the programs were attached looks like the kernel's own.
+ */
+static __always_inline int probes_a_neighbour(struct __sk_buff *skb, const struct flow *f)
+{
+	union address target;
+
+	if (f->icmp_type == ND_ROUTER_SOLICIT || skb->len > f->payload + 32 || bpf_skb_load_bytes(skb, f->payload + 8, &target, 16))
+		return 0;
+	return f->icmp_type == ND_NEIGHBOUR_ADVERT || same_address(target.bytes, &f->dest);
+}
+
+/*
  * IPv6 lives by these (RFC 4861 section 7.1, RFC 3810 section 5). The kernel's own sockets never pass sock_create,
  * so a socket that did is the workload's raw one: it may speak to the link only, and not as a router.
  */
-static __always_inline int is_neighbour_message(const struct flow *f, const struct fqdn_sock *sock, bool *forged)
+static __always_inline int is_neighbour_message(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, bool *forged)
 {
 	bool own = sock && (sock->flags & FQDN_SOCK_CREATED);
 
-	if (f->proto != PROTO_ICMPV6)
+	if (f->proto != PROTO_ICMPV6 || is_v4(&f->dest))
 		return 0;
 	if (f->icmp_type == MLD_REPORT || f->icmp_type == MLD_DONE || f->icmp_type == MLD2_REPORT)
 		return f->dest.bytes[0] == 0xff && f->dest.bytes[1] == 0x02;
@@ -104,7 +119,7 @@ static __always_inline int is_neighbour_message(const struct flow *f, const stru
 	}
 	if (f->icmp_type != ND_ROUTER_SOLICIT && f->icmp_type != ND_NEIGHBOUR_SOLICIT && f->icmp_type != ND_NEIGHBOUR_ADVERT)
 		return 0;
-	*forged = own && !stays_on_link(&f->dest);
+	*forged = !stays_on_link(&f->dest) && (own || !probes_a_neighbour(skb, f));
 	return f->hop_limit == 255 && !*forged;
 }
 
@@ -131,36 +146,40 @@ static __always_inline void inbound_key(struct fqdn_inbound_key *key, __u64 owne
 }
 
 /* The peer's datagrams have come in, we did not speak first, and the last one is not long ago. */
-static __always_inline int came_in(__u64 cookie, const struct flow *f)
+static __always_inline int came_in(const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
 
-	inbound_key(&key, cookie, &f->dest, f->dest_port, f->source_port, f->proto);
+	if (!sock || !sock->netns || (sock->flags & FQDN_SOCK_CONNECTED))
+		return 0;
+	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
 	return peer && peer->state == FQDN_INBOUND_PEER && bpf_ktime_get_boot_ns() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
 }
 
 /* The reply of a server: TCP by the accepted socket's peer, UDP by the peer's last packet. */
-static __always_inline int is_reply(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock *sock)
 {
 	if (f->proto == PROTO_TCP)
 		return sock && (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
-	return f->proto == PROTO_UDP && came_in(bpf_get_socket_cookie(skb), f);
+	return f->proto == PROTO_UDP && came_in(sock, f);
 }
 
 /* We spoke first: what this peer sends opens nothing. */
-static __always_inline void mark_asked(struct __sk_buff *skb, const struct flow *f)
+static __always_inline void mark_asked(const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct fqdn_inbound asked = { .state = FQDN_INBOUND_ASKED };
 	struct fqdn_inbound_key key = {};
 
-	inbound_key(&key, bpf_get_socket_cookie(skb), &f->dest, f->dest_port, f->source_port, f->proto);
-	bpf_map_update_elem(&inbound, &key, &asked, BPF_ANY);
+	if (f->proto != PROTO_UDP || !sock || !sock->netns)
+		return;
+	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
+	bpf_map_update_elem(&inbound, &key, &asked, BPF_NOEXIST);
 }
 
 /* A DNS query over UDP, whole in `job->s`. */
-static __always_inline int judge_query(struct job *job, struct fqdn_sock *sock)
+static __always_inline int judge_query(struct job *job, struct fqdn_sock *sock, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	int verdict = PASS;
@@ -171,20 +190,22 @@ static __always_inline int judge_query(struct job *job, struct fqdn_sock *sock)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else
 		verdict = refuse(s->cgroup, FQDN_COUNT_QUERY_REFUSED);
-	if (verdict == PASS && !await_answer(job, sock))
+	if (verdict == PASS && !await_answer(job, sock, node))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_PENDING_FULL);
 	return verdict;
 }
 
-static __always_inline int judge_packet(struct job *job, struct fqdn_sock *sock, __u64 epoch)
+/* `sock` = where to remember an allowed flow, or none. */
+static __always_inline int judge_packet(struct job *job, struct fqdn_sock *sock)
 {
 	struct scratch *s = job->s;
 
 	if (!may_reach(job))
 		return refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+	mark_asked(sock, &s->flow);
 	if (sock)
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
-		remember_allow(sock, &s->flow, epoch, s->generation, s->cgroup, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
+		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
 	count(FQDN_COUNT_ALLOWED);
 	return PASS;
 }
@@ -197,9 +218,9 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
-	__u64 epoch, cgroup;
-	bool forged = false;
+	bool forged = false, raw;
 	struct flow f;
+	__u64 cgroup;
 	int verdict, why;
 
 	if (!node || !node->workloads || !sk)
@@ -207,11 +228,11 @@ int fqdn_egress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return PASS; /* this hook runs for full sockets only (BPF_CGROUP_RUN_PROG_INET_EGRESS) */
-	epoch = READ_ONCE(node->epoch);
 	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	cgroup = workload_of(skb, sock, epoch);
+	cgroup = workload_of(skb, sock, READ_ONCE(node->epoch));
 	if (!cgroup)
 		return PASS;
+	raw = sk->type == TYPE_RAW;
 
 	why = read_flow(skb, &f);
 	if (why)
@@ -219,20 +240,24 @@ int fqdn_egress(struct __sk_buff *skb)
 	why = open_policy(&job, cgroup, &head);
 	if (why)
 		return refuse(cgroup, why);
-	if (!opens_connection(&f) && sock && cached_allow(sock, &f, epoch, head->generation))
+	/* Before everything that passes, and in audit mode too: what poses as a resolver teaches others. */
+	if (f.source_port && is_dns_port(head, f.source_port) && resolver_entries(head->generation, &f.source)) {
+		count(FQDN_COUNT_FORGED_ANSWER);
+		return DROP;
+	}
+	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job.binding->version))
 		return PASS;
 	if (!(job.binding->flags & FQDN_BINDING_ENFORCED)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
+		mark_asked(sock, &f);
 		return PASS;
 	}
 
-	if (f.source_port && is_dns_port(head, f.source_port) && resolver_entries(head->generation, &f.source))
-		return refuse(cgroup, FQDN_COUNT_FORGED_ANSWER);
-	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && sk->type != TYPE_RAW) {
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw) {
 		count(FQDN_COUNT_ALLOWED_LOCAL);
 		return PASS;
 	}
-	if (is_neighbour_message(&f, sock, &forged)) {
+	if (is_neighbour_message(skb, &f, sock, &forged)) {
 		count(FQDN_COUNT_ALLOWED_NEIGHBOUR);
 		return PASS;
 	}
@@ -244,7 +269,8 @@ int fqdn_egress(struct __sk_buff *skb)
 		count(FQDN_COUNT_ALLOWED_REPLY);
 		return PASS;
 	}
-	if (is_reply(skb, &f, sock)) {
+	/* A raw socket hears what others were sent: peers of others are none of its own. */
+	if (!raw && is_reply(&f, sock)) {
 		count(FQDN_COUNT_ALLOWED_REPLY);
 		return PASS;
 	}
@@ -253,16 +279,14 @@ int fqdn_egress(struct __sk_buff *skb)
 		return refuse(cgroup, FQDN_COUNT_QUERY_TCP);
 	if (f.proto == PROTO_UDP && skb->gso_segs > 1 && is_dns_port(head, f.dest_port))
 		return refuse(cgroup, FQDN_COUNT_QUERY_SEGMENTED);
-	if (f.proto == PROTO_UDP)
-		mark_asked(skb, &f);
 	job.s = take_scratch();
 	if (!job.s)
 		return refuse(cgroup, FQDN_COUNT_SCRATCH_BUSY);
 	prepare(&job, head, cgroup, &f);
 	if (is_dns_port(head, f.dest_port))
-		verdict = f.proto == PROTO_UDP ? judge_query(&job, sock) : refuse(cgroup, FQDN_COUNT_QUERY_MALFORMED);
+		verdict = f.proto == PROTO_UDP ? judge_query(&job, sock, node) : refuse(cgroup, FQDN_COUNT_QUERY_MALFORMED);
 	else
-		verdict = judge_packet(&job, sock, epoch);
+		verdict = judge_packet(&job, raw ? NULL : sock);
 	give_back(job.s);
 	return verdict;
 }
@@ -285,9 +309,9 @@ static __always_inline void note_inbound(struct __sk_buff *skb, const struct flo
 }
 
 /* An answer over loopback teaches only where the resolver itself is a neighbour on the host. */
-static __always_inline int came_from_afar(struct __sk_buff *skb, const struct fqdn_sock *sock, const struct fqdn_node *node)
+static __always_inline int came_from_afar(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, const struct fqdn_node *node)
 {
-	return skb->ifindex != LOOPBACK_DEVICE || (sock && sock->netns && sock->netns == node->host_netns);
+	return skb->ifindex != LOOPBACK_DEVICE || (is_loopback(&f->source) && sock && sock->netns && sock->netns == node->host_netns);
 }
 
 /* Never drops: what is not understood is passed and teaches nothing. */
@@ -316,13 +340,13 @@ int fqdn_ingress(struct __sk_buff *skb)
 			note_inbound(skb, &f, sock ? sock->netns : 0);
 		return PASS;
 	}
-	if (f.proto != PROTO_UDP || open_policy(&job, cgroup, &head))
+	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&job, cgroup, &head))
 		return PASS;
 	if (!is_dns_port(head, f.source_port)) {
-		note_inbound(skb, &f, bpf_get_socket_cookie(skb));
+		note_inbound(skb, &f, sock && !(sock->flags & FQDN_SOCK_CONNECTED) ? sock->netns : 0);
 		return PASS;
 	}
-	if (!came_from_afar(skb, sock, node)) {
+	if (!came_from_afar(skb, &f, sock, node)) {
 		count(FQDN_COUNT_ANSWER_LOCAL);
 		return PASS;
 	}
@@ -366,7 +390,7 @@ int fqdn_sock_create(struct bpf_sock *ctx)
  * Refuses at once what egress would drop in silence. Whose socket it is must be known from its storage: no
  * helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to egress.
  */
-static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const union address *dest)
+static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const union address *dest, bool connects)
 {
 	const struct fqdn_image_head *head;
 	struct bpf_sock *sk = ctx->sk;
@@ -383,6 +407,11 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	if (!sock)
 		return PASS;
 	sock->flags &= ~FQDN_SOCK_ACCEPTED;
+	if (connects && ctx->protocol == PROTO_UDP) {
+		/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
+		sock->flags |= FQDN_SOCK_CONNECTED;
+		return PASS;
+	}
 	if (!node || !node->workloads)
 		return PASS;
 	if (!cached_workload(sock, READ_ONCE(node->epoch), &cgroup) || !cgroup)
@@ -391,7 +420,6 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	f.source_port = sk->src_port;
 	f.dest_port = bpf_ntohs(ctx->user_port);
 	f.proto = ctx->protocol;
-	/* Port 0 sends nothing: getaddrinfo asks the routing table this way. */
 	if (!f.dest_port || (f.proto != PROTO_TCP && f.proto != PROTO_UDP))
 		return PASS;
 	if (open_policy(&job, cgroup, &head))
@@ -400,7 +428,7 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 		return PASS;
 	if (is_dns_port(head, f.dest_port))
 		return f.proto == PROTO_TCP ? refuse(cgroup, FQDN_COUNT_QUERY_TCP) : PASS;
-	if (f.proto == PROTO_UDP && came_in(bpf_get_socket_cookie(ctx), &f))
+	if (f.proto == PROTO_UDP && came_in(sock, &f))
 		return PASS;
 	/* A local destination may be an address of the netns that is not 127.0.0.1; that only egress sees. */
 	if (in_own_netns(sock, node) && is_loopback(&f.dest))
@@ -415,15 +443,15 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	return verdict;
 }
 
-static __always_inline int judge_v4(struct bpf_sock_addr *ctx)
+static __always_inline int judge_v4(struct bpf_sock_addr *ctx, bool connects)
 {
 	union address dest;
 
 	map_v4(&dest, ctx->user_ip4);
-	return judge_destination(ctx, &dest);
+	return judge_destination(ctx, &dest, connects);
 }
 
-static __always_inline int judge_v6(struct bpf_sock_addr *ctx)
+static __always_inline int judge_v6(struct bpf_sock_addr *ctx, bool connects)
 {
 	union address dest;
 
@@ -431,31 +459,31 @@ static __always_inline int judge_v6(struct bpf_sock_addr *ctx)
 	dest.word[1] = ctx->user_ip6[1];
 	dest.word[2] = ctx->user_ip6[2];
 	dest.word[3] = ctx->user_ip6[3];
-	return judge_destination(ctx, &dest);
+	return judge_destination(ctx, &dest, connects);
 }
 
 SEC("cgroup/connect4")
 int fqdn_connect4(struct bpf_sock_addr *ctx)
 {
-	return judge_v4(ctx);
+	return judge_v4(ctx, true);
 }
 
 SEC("cgroup/connect6")
 int fqdn_connect6(struct bpf_sock_addr *ctx)
 {
-	return judge_v6(ctx);
+	return judge_v6(ctx, true);
 }
 
 SEC("cgroup/sendmsg4")
 int fqdn_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	return judge_v4(ctx);
+	return judge_v4(ctx, false);
 }
 
 SEC("cgroup/sendmsg6")
 int fqdn_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	return judge_v6(ctx);
+	return judge_v6(ctx, false);
 }
 
 /* Marks a connection that came in from outside; its peer's SYN was seen on a device other than loopback. */
@@ -469,7 +497,16 @@ int fqdn_sockops(struct bpf_sock_ops *ctx)
 	union address peer;
 	__u32 v4;
 
-	if (ctx->op != SOCK_OPS_PASSIVE_ESTABLISHED || !node || !node->workloads || !sk)
+	if (!sk)
+		return 1;
+	if (ctx->op == SOCK_OPS_CONNECT || ctx->op == SOCK_OPS_LISTEN) {
+		/* Sockets that the kernel makes (MPTCP's) never pass sock_create. */
+		sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (sock)
+			sock->netns = bpf_get_netns_cookie(ctx);
+		return 1;
+	}
+	if (ctx->op != SOCK_OPS_PASSIVE_ESTABLISHED || !node || !node->workloads)
 		return 1;
 	if (ctx->family == FAMILY_INET) {
 		v4 = ctx->remote_ip4;

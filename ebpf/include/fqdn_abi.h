@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xad7779c618a8b8b7ULL
+#define FQDN_ABI 0x6e9596c8db17a117ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -40,6 +40,7 @@
 #define FQDN_INBOUND_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
+#define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
 #define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
 #define FQDN_INBOUND_ASKED 2U /* State of an inbound peer: we sent first, so its packets open nothing. */
 #define FQDN_SWEEP_LEARNED 1U /* Sweep item: an address learned. */
@@ -370,12 +371,14 @@ _Static_assert(__builtin_offsetof(struct fqdn_binding_key, generation) == 8, "of
 struct fqdn_binding {
 	__u32 flags; /* `BINDING_*`. */
 	__u32 count; /* Number of subjects. */
+	__u64 version; /* Epoch in which the subjects became these. */
 	__u32 subjects[64]; /* The subjects, ascending, `SUBJECT_ALL` first. */
 };
-_Static_assert(sizeof(struct fqdn_binding) == 264, "size");
+_Static_assert(sizeof(struct fqdn_binding) == 272, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, flags) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, count) == 4, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, version) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 16, "offset");
 
 /* Key of `resolvers`, an LPM trie. */
 struct fqdn_resolver_key {
@@ -423,9 +426,10 @@ struct fqdn_pending {
 	__u16 qtype; /* Query type, network order. */
 	__u16 name_len; /* Length of the name on the wire. */
 	__u32 plain; /* As in `learned`. */
+	__u64 seal; /* Keyed hash of name, class, generation, workload and type: an element taken anew while it is read is noticed. */
 	__u8 name[256]; /* Name on the wire, lower case, zero-padded. */
 };
-_Static_assert(sizeof(struct fqdn_pending) == 312, "size");
+_Static_assert(sizeof(struct fqdn_pending) == 320, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, cgroup) == 16, "offset");
@@ -435,7 +439,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending, comm) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 50, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 52, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, seal) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
 
 /* Key of `learned`. */
 struct fqdn_learned_key {
@@ -507,7 +512,8 @@ struct fqdn_sock {
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
 	__u16 pad; /* Zero. */
-	__u32 pad2[3]; /* Zero. */
+	__u32 pad2; /* Zero. */
+	__u64 version; /* Version of the binding that allowed the flow. */
 };
 _Static_assert(sizeof(struct fqdn_sock) == 128, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
@@ -527,10 +533,11 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 114, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 116, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 120, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {
-	__u64 owner; /* Socket cookie (UDP) or cookie of the network namespace (TCP, before the socket exists). */
+	__u64 owner; /* Cookie of the network namespace; a socket that closes leaves its port to the next. */
 	__u8 addr[16]; /* Peer. */
 	__u16 port; /* Its port. */
 	__u16 local_port; /* Our port. */

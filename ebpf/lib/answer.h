@@ -74,6 +74,8 @@ static long record_step(__u32 i, struct job *job)
 		return 0;
 	if (ttl >> 31) /* RFC 2181 section 8 */
 		ttl = 0;
+	if (type != TYPE_CNAME && type != s->question.qtype && s->question.qtype != TYPE_ANY)
+		return 0;
 	if (type == TYPE_A) {
 		collect(s, at, ttl, 0);
 	} else if (type == TYPE_AAAA) {
@@ -198,7 +200,7 @@ static __always_inline __u32 clamp_times(struct job *job, const struct fqdn_imag
 }
 
 /* The pending question of this answer, copied to `question`. */
-static __always_inline int find_question(struct job *job, struct fqdn_pending_key *key)
+static __always_inline int find_question(struct job *job, struct fqdn_pending_key *key, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	struct fqdn_pending *asked;
@@ -212,9 +214,7 @@ static __always_inline int find_question(struct job *job, struct fqdn_pending_ke
 	if (!asked)
 		return 0;
 	__builtin_memcpy(&s->question, asked, sizeof(s->question));
-	barrier();
-	/* Evicted meanwhile, its element may hold somebody else's question by now. */
-	if (bpf_map_lookup_elem(&pending, key) != asked)
+	if (s->question.seal != seal_question(job, node))
 		return 0;
 	return s->now - s->question.time < FQDN_PENDING_MS * 1000000ULL;
 }
@@ -231,7 +231,7 @@ static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 		return FQDN_COUNT_ANSWER_TOO_LONG;
 	if (!(s->message[2] & DNS_FLAG_QR))
 		return FQDN_COUNT_ANSWER_MALFORMED;
-	if (!find_question(job, &key))
+	if (!find_question(job, &key, node))
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
 	if (s->question.cgroup != s->cgroup)
 		return FQDN_COUNT_ANSWER_MISMATCH;

@@ -10,7 +10,7 @@
 
 #define NO_GRANT 0xffffffffU
 /* Selectors of a class, times subjects, times a few grants each. */
-#define JUDGE_STEPS 65536
+#define JUDGE_STEPS 131072
 #define SEARCH_STEPS 32
 
 static long interval_step(__u32 i, struct job *job)

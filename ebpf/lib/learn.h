@@ -62,8 +62,10 @@ static __always_inline int may_learn(struct job *job)
 	return judge(job);
 }
 
-static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh, __u64 now)
+static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh)
 {
+	struct fqdn_learned_name *first;
+
 	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
 		struct fqdn_learned_name *entry = &value->names[i];
 
@@ -76,19 +78,17 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 			return 1;
 		}
 	}
-	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
-		struct fqdn_learned_name *entry = &value->names[i];
-
-		if (entry->name && now < entry->expiry)
-			continue;
-		entry->name = fresh->name;
-		entry->generation = fresh->generation;
-		entry->expiry = fresh->expiry;
-		entry->class = fresh->class;
-		entry->plain = fresh->plain;
-		return 1;
-	}
-	return 0;
+	/* A free place, else one that is over, else the one that ends first: the workload's own, nobody else's. */
+	first = &value->names[0];
+	for (int i = 1; i < FQDN_LEARNED_NAMES; i++)
+		if (value->names[i].expiry < first->expiry)
+			first = &value->names[i];
+	first->name = fresh->name;
+	first->generation = fresh->generation;
+	first->expiry = fresh->expiry;
+	first->class = fresh->class;
+	first->plain = fresh->plain;
+	return 1;
 }
 
 /* 1 = the address of `flow.dest` is learned for the question's name. */
@@ -120,7 +120,7 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 	}
 	bpf_spin_lock(&value->lock);
 	done = value->cgroup == key.cgroup && same_address(value->addr, (const union address *)key.addr) &&
-	       add_name(value, &fresh, s->now);
+	       add_name(value, &fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }

@@ -102,7 +102,7 @@ struct {
 	PINNED;
 } sockets SEC(".maps");
 
-/* LRU: eviction can only deny. */
+/* LRU: a peer that is evicted is denied; of one that we asked first, its next datagram would open the way back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

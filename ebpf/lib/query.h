@@ -15,6 +15,7 @@
 #define TYPE_CNAME 5
 #define TYPE_AAAA 28
 #define TYPE_OPT 41
+#define TYPE_ANY 255
 #define CLASS_IN 1
 
 static __always_inline __u32 be16_at(struct scratch *s, __u32 at)
@@ -101,8 +102,19 @@ static __noinline int may_ask(struct job *job)
 	return judge(job);
 }
 
+/* The element of an LRU may be taken anew while it is read: name and class must have been written together. */
+static __noinline __u64 seal_question(struct job *job, const struct fqdn_node *node)
+{
+	struct fqdn_pending *q = &job->s->question;
+	__u64 seal = hash_name(job, node);
+
+	seal = mix(seal ^ q->generation ^ node->secret[0]);
+	seal = mix(seal ^ q->cgroup ^ node->secret[1]);
+	return mix(seal ^ ((__u64)q->class << 32 | (__u64)q->plain << 16 | q->qtype));
+}
+
 /* Remembers the question, for the answer. */
-static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock)
+static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	struct fqdn_pending_key key = {};
@@ -122,6 +134,7 @@ static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock)
 		s->question.tgid = sock->tgid;
 		__builtin_memcpy(s->question.comm, sock->comm, 16);
 	}
+	s->question.seal = seal_question(job, node);
 	return bpf_map_update_elem(&pending, &key, &s->question, BPF_ANY) == 0;
 }
 

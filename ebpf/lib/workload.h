@@ -61,9 +61,10 @@ static __always_inline void remember_workload(struct fqdn_sock *sock, __u64 epoc
 {
 	if (!begin_write(sock))
 		return;
+	if (sock->workload != workload)
+		sock->proto = 0;
 	sock->workload = workload;
 	sock->epoch = epoch;
-	sock->proto = 0;
 	end_write(sock);
 }
 
@@ -100,12 +101,16 @@ static __always_inline int same_address(const __u8 *a, const union address *b)
 	return *(const __u64 *)a == b->half[0] && *(const __u64 *)(a + 8) == b->half[1];
 }
 
-/* The packet is of the flow that the cache allows, under this image. */
-static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flow *f, __u64 epoch, __u64 generation)
+/*
+ * The packet is of the flow that the cache allows, under this image and this workload's binding. Not the epoch: a
+ * connection lives on when some other workload is bound.
+ */
+static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version)
 {
 	__u32 seq = READ_ONCE(sock->seq);
 	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port &&
-		   READ_ONCE(sock->generation) == generation && READ_ONCE(sock->epoch) == epoch && same_address(sock->addr, &f->dest);
+		   READ_ONCE(sock->generation) == generation && READ_ONCE(sock->version) == version &&
+		   READ_ONCE(sock->workload) == workload && same_address(sock->addr, &f->dest);
 	__u64 expiry = READ_ONCE(sock->expiry);
 
 	barrier();
@@ -114,7 +119,7 @@ static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flo
 	return !expiry || bpf_ktime_get_boot_ns() < expiry;
 }
 
-static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 epoch, __u64 generation, __u64 workload, __u64 expiry)
+static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version, __u64 expiry)
 {
 	if (!begin_write(sock))
 		return;
@@ -122,9 +127,11 @@ static __always_inline void remember_allow(struct fqdn_sock *sock, const struct 
 	sock->port = f->dest_port;
 	sock->proto = f->proto;
 	sock->generation = generation;
-	sock->workload = workload;
-	sock->epoch = epoch;
+	sock->version = version;
 	sock->expiry = expiry;
+	/* Who it is was another's to say meanwhile; then the flow is not remembered. */
+	if (sock->workload != workload)
+		sock->proto = 0;
 	end_write(sock);
 }
 

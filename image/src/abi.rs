@@ -178,6 +178,8 @@ constants! {
     SOCK_ACCEPTED: u32 = 1;
     /// Socket flag: made after the programs were attached, by whom is known.
     SOCK_CREATED: u32 = 2;
+    /// Socket flag: a datagram socket that was connected, so that it speaks first.
+    SOCK_CONNECTED: u32 = 4;
     /// State of an inbound peer: it sent first.
     INBOUND_PEER: u32 = 1;
     /// State of an inbound peer: we sent first, so its packets open nothing.
@@ -482,13 +484,15 @@ records! {
         8 generation: u64,
     }
     /// Value of `bindings`: the subjects that select a workload.
-    Binding "binding" 264 {
+    Binding "binding" 272 {
         /// `BINDING_*`.
         0 flags: u32,
         /// Number of subjects.
         4 count: u32,
+        /// Epoch in which the subjects became these.
+        8 version: u64,
         /// The subjects, ascending, `SUBJECT_ALL` first.
-        8 subjects: [u32; 64],
+        16 subjects: [u32; 64],
     }
     /// Key of `resolvers`, an LPM trie.
     ResolverKey "resolver_key" 28 {
@@ -520,7 +524,7 @@ records! {
         28 proto: u32,
     }
     /// Value of `pending`.
-    Pending "pending" 312 {
+    Pending "pending" 320 {
         /// Image that allowed the question.
         0 generation: u64,
         /// When it was asked, CLOCK_BOOTTIME nanoseconds.
@@ -539,8 +543,10 @@ records! {
         50 name_len: u16,
         /// As in `learned`.
         52 plain: u32,
+        /// Keyed hash of name, class, generation, workload and type: an element taken anew while it is read is noticed.
+        56 seal: u64,
         /// Name on the wire, lower case, zero-padded.
-        56 name: [u8; 256],
+        64 name: [u8; 256],
     }
     /// Key of `learned`.
     LearnedKey "learned_key" 24 {
@@ -621,11 +627,13 @@ records! {
         /// Zero.
         114 pad: u16,
         /// Zero.
-        116 pad2: [u32; 3],
+        116 pad2: u32,
+        /// Version of the binding that allowed the flow.
+        120 version: u64,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {
-        /// Socket cookie (UDP) or cookie of the network namespace (TCP, before the socket exists).
+        /// Cookie of the network namespace; a socket that closes leaves its port to the next.
         0 owner: u64,
         /// Peer.
         8 addr: [u8; 16],

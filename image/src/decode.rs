@@ -413,6 +413,9 @@ impl Image {
             }
             self.check_class(edge.class, here)?;
             let len = (edge.word0 & 0xff) as u32;
+            if len == GLOB_LABEL && edge.next != 0 && edge.next & NEXT_RESEED == 0 {
+                return fail("glob edge without a seed of its own", here);
+            }
             if len > LABEL_INLINE && len != GLOB_LABEL {
                 if len > LABEL_MAX || edge.word2 >= w.long_labels {
                     return fail("long label out of range", here);

@@ -103,7 +103,15 @@ pub fn missing_keys(image: &Image, told: &Told) -> Vec<String> {
 
 fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
     let key = BindingKey { cgroup: id, generation: image.head.generation };
-    pins.map("bindings")?.replace(key.bytes(), binding(image, told)?.bytes())
+    let map = pins.map("bindings")?;
+    let mut fresh = binding(image, told)?;
+    let have = map.get(key.bytes())?.and_then(|bytes| Binding::read(&bytes));
+    // Another version makes the programs judge every flow of the workload anew: only if something is another.
+    fresh.version = have.map_or(0, |have| have.version);
+    if have != Some(fresh) {
+        fresh.version = pins.node()?.epoch + 1;
+    }
+    map.replace(key.bytes(), fresh.bytes())
 }
 
 /// Binds every workload to an image, before it is published.
@@ -147,10 +155,15 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     for image in &images {
         binding(image, told)?; // refused before anything is written
     }
-    pins.map("workloads")?.replace(&id.to_le_bytes(), told.record()?.bytes())?;
+    let map = pins.map("workloads")?;
+    map.replace(&id.to_le_bytes(), told.record()?.bytes())?;
     for image in &images {
         write(pins, image, id, told)?;
     }
+    // A cgroup that was removed and made anew has another id: what was said of the old one is over.
+    let old: Vec<u64> =
+        workloads(pins)?.into_iter().filter(|(other, t)| *other != id && t.path == told.path).map(|(other, _)| other).collect();
+    forget(pins, &old)?;
     bump(pins)?;
     Ok(id)
 }
@@ -159,16 +172,30 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
 pub fn unbind(pins: &Pins, path: &Path) -> Result<bool> {
     pins.check_abi()?;
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let found = workloads(pins)?.into_iter().find(|(_, told)| told.path == real || told.path == path);
-    let Some((id, _)) = found else { return Ok(false) };
-    pins.map("workloads")?.remove(&id.to_le_bytes())?;
+    let found: Vec<u64> =
+        workloads(pins)?.into_iter().filter(|(_, told)| told.path == real || told.path == path).map(|(id, _)| id).collect();
+    if found.is_empty() {
+        return Ok(false);
+    }
+    forget(pins, &found)?;
     bump(pins)?;
+    Ok(true)
+}
+
+/// Removes workloads, then their bindings: in between they are unbound, never denied.
+fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let map = pins.map("workloads")?;
+    for id in ids {
+        map.remove(&id.to_le_bytes())?;
+    }
     let bindings = pins.map("bindings")?;
     for key in bindings.keys()? {
-        if BindingKey::read(&key).is_some_and(|k| k.cgroup == id) {
+        if BindingKey::read(&key).is_some_and(|k| ids.contains(&k.cgroup)) {
             bindings.remove(&key)?;
         }
     }
-    wait_for_programs()?;
-    Ok(true)
+    wait_for_programs()
 }

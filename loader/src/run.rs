@@ -31,14 +31,15 @@ impl Drop for Fresh<'_> {
     fn drop(&mut self) {
         let _ = fs::write(self.home.join("cgroup.procs"), "0");
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
-        if let Ok(_lock) = self.pins.lock() {
-            let _ = bind::unbind(self.pins, &self.path);
-        }
+        // Unbound only when nobody is left in it.
         for _ in 0..200 {
             if fs::remove_dir(&self.path).is_ok() {
-                return;
+                break;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        if let Ok(_lock) = self.pins.lock() {
+            let _ = bind::unbind(self.pins, &self.path);
         }
     }
 }

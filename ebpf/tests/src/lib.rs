@@ -42,7 +42,7 @@ pub fn errors(findings: &Findings) -> String {
 pub fn web_policy(names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|n| format!("{{matchPattern: \"{n}\"}}")).collect();
     format!(
-        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{{matchPattern: \"**.example.test\"}}]}}}}]\n  - toFQDNs: [{}]\n    toPorts: [{{ports: [{{port: \"80\"}}, {{port: \"7777\", protocol: UDP}}]}}]\n",
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{{matchPattern: \"**.example.test\"}}]}}}}]\n  - toFQDNs: [{}]\n    toPorts: [{{ports: [{{port: \"80\"}}, {{port: \"7777\"}}]}}]\n",
         names.join(", ")
     )
 }

@@ -153,6 +153,14 @@ fn forged_answers_row_1() {
     std::fs::write(home.join("cgroup.procs"), "0").unwrap();
     assert_eq!(verdict & 1, 0);
     assert_eq!(node.counter("forged-answer"), before + 1);
+    // Nor from a workload that no policy selects, or in audit mode: it would teach its neighbours.
+    for (labels, audit) in [("app=other", false), ("app=web", true)] {
+        node.bind_as(&workload, labels, audit);
+        let home = enter(&workload);
+        let verdict = bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict;
+        std::fs::write(home.join("cgroup.procs"), "0").unwrap();
+        assert_eq!(verdict & 1, 0, "{labels}");
+    }
 }
 
 fn enter(workload: &std::path::Path) -> std::path::PathBuf {
@@ -273,6 +281,50 @@ fn another_binding_counts_at_once_row_7() {
 }
 
 #[test]
+fn a_connection_outlives_its_ttl_and_other_workloads() {
+    let (node, workload) = node("outlive");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("short-10-200-5-2.example.test").contains("records 1"));
+    assert_eq!(agent.tell("open 10.200.5.2 7777"), "open");
+    assert_eq!(agent.tell("echo"), "echoed");
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    assert_eq!(agent.connect("10.200.5.2", 80), "EPERM", "a new one does not");
+    assert_eq!(agent.tell("echo"), "echoed");
+    node.bind(&node.workload("other"), "app=web");
+    assert_eq!(agent.tell("echo"), "echoed", "somebody else was bound");
+    node.bind(&workload, "app=web,more=labels");
+    assert_eq!(agent.tell("echo"), "echoed", "the same subjects");
+    node.bind(&workload, "app=nobody");
+    node.bind(&workload, "app=web");
+    assert_ne!(agent.tell("echo"), "echoed", "other subjects: judged anew");
+}
+
+#[test]
+fn names_without_a_rule_do_not_crowd_out_one_with() {
+    let (node, workload) = node("crowd");
+    let mut agent = node.agent(&workload);
+    for i in 0..12 {
+        assert!(agent.resolve(&format!("ip-10-200-1-50.n{i}.example.test")).contains("records 1"));
+    }
+    assert_eq!(agent.connect("10.200.1.50", 80), "EPERM");
+    assert!(agent.resolve("ip-10-200-1-50.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.50", 80), "connected");
+}
+
+#[test]
+fn a_cgroup_made_anew_is_another() {
+    let (node, workload) = node("anew");
+    for _ in 0..4 {
+        std::fs::remove_dir(&workload).unwrap();
+        std::fs::create_dir(&workload).unwrap();
+        node.bind(&workload, "app=web");
+    }
+    assert_eq!(fqdn_load::bind::workloads(&node.pins).unwrap().len(), 1);
+    node.unbind(&workload);
+    assert!(fqdn_load::bind::workloads(&node.pins).unwrap().is_empty());
+}
+
+#[test]
 fn bind_counts_for_a_socket_that_has_sent() {
     let node = Node::new("late", &compile(&web_policy(ALLOWED))).with_network();
     let workload = node.workload("w");
@@ -310,19 +362,22 @@ fn neighbour_discovery_lives_row_9() {
     let home = enter(&workload);
     let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_egress")).unwrap();
     let from: IpAddr = "fe80::1".parse().unwrap();
-    let run = |to: &str, kind: u8, hops: u8| {
-        let packet = ip_with(from, to.parse().unwrap(), 58, hops, &[kind, 0, 0, 0, 0, 0, 0, 0]);
+    let run = |to: &str, kind: u8, hops: u8, target: &str| {
+        let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(target.parse::<std::net::Ipv6Addr>().unwrap().octets());
+        let packet = ip_with(from, to.parse().unwrap(), 58, hops, &message);
         bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict & 1
     };
     let verdicts = [
-        run("ff02::1:ff00:1", 135, 255),
-        run("fd20::77", 135, 255),
-        run("ff02::16", 143, 1),
-        run("ff02::1:ff00:1", 135, 64),
-        run("fd20::77", 128, 255),
+        run("ff02::1:ff00:1", 135, 255, "fd20::1"),
+        run("fd20::77", 135, 255, "fd20::77"),
+        run("ff02::16", 143, 1, "::"),
+        run("fd20::77", 135, 255, "fd20::78"),
+        run("ff02::1:ff00:1", 135, 64, "fd20::1"),
+        run("fd20::77", 128, 255, "fd20::77"),
     ];
     std::fs::write(home.join("cgroup.procs"), "0").unwrap();
-    assert_eq!(verdicts, [1, 1, 1, 0, 0]);
+    assert_eq!(verdicts, [1, 1, 1, 0, 0, 0]);
 }
 
 #[test]

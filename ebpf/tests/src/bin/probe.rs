@@ -58,6 +58,17 @@ fn serve() {
             }
         });
     }
+    let talker = TcpListener::bind("[::]:7777").unwrap();
+    std::thread::spawn(move || {
+        for mut stream in talker.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut room = [0; 64];
+                while let Ok(n @ 1..) = stream.read(&mut room) {
+                    let _ = stream.write_all(&room[..n]);
+                }
+            });
+        }
+    });
     println!("ready");
     for server in servers {
         server.join().unwrap();
@@ -182,6 +193,7 @@ fn agent() {
     let mut sockets: HashMap<String, UdpSocket> = HashMap::new();
     let mut raw: Option<OwnedFd> = None;
     let mut listener: Option<TcpListener> = None;
+    let mut open: Option<TcpStream> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
@@ -255,6 +267,20 @@ fn agent() {
                 both.resize(usize::from(size), 0);
                 both.extend(two);
                 socket.send_to(&both, (RESOLVER, 53)).map_or_else(|e| show(&e), |_| "sent".into())
+            }
+            ["open", address, port] => {
+                let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
+                open = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).ok();
+                if open.is_some() { "open".into() } else { "no connection".into() }
+            }
+            ["echo"] => {
+                let stream = open.as_mut().unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(1000))).unwrap();
+                let mut room = [0; 4];
+                stream
+                    .write_all(b"ping")
+                    .and_then(|()| stream.read_exact(&mut room))
+                    .map_or_else(|e| show(&e), |()| "echoed".into())
             }
             ["listen", port] => {
                 listener = Some(TcpListener::bind(format!("0.0.0.0:{port}")).unwrap());
