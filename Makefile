@@ -9,6 +9,6 @@ demo: build ; @.ci/root policies/quickstart/demo.sh target/release
 test: tools ; @.ci/test
 check: tools ; cargo fmt --all --check && cargo clippy --workspace --all-targets --all-features && cargo test --workspace
 kernels: tools ; @.ci/kernels
-bench: build ; @.ci/root env PATH="$$PATH" ebpf/bench/run.sh
+bench: build ; @ebpf/bench/run.sh
 ebpf: ; $(MAKE) -C ebpf
 clean: ; cargo clean && rm -rf .kernels ebpf/build

@@ -174,6 +174,7 @@ main() {
 		run_kernel "$kernel" "$initramfs" || status=$?
 		[ $status -eq 0 ] || [ $failed -eq 1 ] || failed=$status
 	done
+	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID" "$CACHE"
 	return $failed
 }
 

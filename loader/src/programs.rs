@@ -53,6 +53,23 @@ pub fn attach_point(pins: &Pins) -> Result<PathBuf> {
     Ok(PathBuf::from(text.trim_end_matches('\0')))
 }
 
+/// Where the resolvers come from.
+pub fn resolver_source(pins: &Pins) -> Result<String> {
+    if !pins.path("resolver_source").exists() {
+        return Ok("unknown".into()); // killed between publishing and saying so
+    }
+    let bytes = pins.map("resolver_source")?.get(&0u32.to_le_bytes())?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned())
+}
+
+/// Says where the resolvers come from, for `status`.
+pub fn set_resolver_source(pins: &Pins, source: &str) -> Result<()> {
+    let mut bytes = [0u8; 64];
+    let length = source.len().min(63);
+    bytes[..length].copy_from_slice(&source.as_bytes()[..length]);
+    small_map(pins, "resolver_source", &bytes, false)
+}
+
 /// Loads and attaches what is not there. `cgroup` is where to; true = something was done.
 pub fn ensure(pins: &Pins, cgroup: &Path) -> Result<bool> {
     if attached(pins) {

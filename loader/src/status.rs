@@ -48,6 +48,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         "attach_point": programs::attach_point(pins)?,
         "programs": programs,
         "resolvers": resolvers::list(pins, generation)?,
+        "resolver_source": programs::resolver_source(pins)?,
         "profile": image.as_ref().map(|i| i.profile().lines().map(str::to_owned).collect::<Vec<_>>()),
         "bindings": bound,
         "maps": fill,
@@ -76,7 +77,8 @@ pub fn human(status: &Value) -> String {
     let _ = writeln!(out, "generation    {}", text(&status["generation"]));
     let _ = writeln!(out, "previous      {}", text(&status["previous"]));
     let _ = writeln!(out, "attached to   {}", text(&status["attach_point"]));
-    let _ = writeln!(out, "resolvers     {}", list(&status["resolvers"]).join(", "));
+    let source = text(&status["resolver_source"]);
+    let _ = writeln!(out, "resolvers     {} (from {source})", list(&status["resolvers"]).join(", "));
     for line in list(&status["profile"]) {
         let _ = writeln!(out, "profile       {line}");
     }

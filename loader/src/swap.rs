@@ -40,6 +40,7 @@ pub fn apply(pins: &Pins, image: &Image, resolvers: &str, cgroup: &Path) -> Resu
             return Ok(if loaded { Applied::Published } else { Applied::Unchanged });
         }
         resolvers.write(pins, generation)?;
+        programs::set_resolver_source(pins, resolvers.source)?;
         return Ok(Applied::ResolversChanged);
     }
     forget_leftovers(pins)?;
@@ -48,6 +49,7 @@ pub fn apply(pins: &Pins, image: &Image, resolvers: &str, cgroup: &Path) -> Resu
     bind::fill(pins, image)?;
     resolvers.write(pins, generation)?;
     publish(pins, &staged, active.as_ref().map(|(_, map)| map))?;
+    programs::set_resolver_source(pins, resolvers.source)?;
     forget_leftovers(pins)?;
     Ok(Applied::Published)
 }
