@@ -40,7 +40,7 @@ impl Image {
         let mut subjects = Subjects { ids: vec![abi::SUBJECT_ALL], enforced: false };
         for id in 1..self.texts.subjects_n {
             let (text, flags) = self.subject(id);
-            if Selector::parse(text).is_some_and(|selector| selector.selects(labels)) {
+            if Selector::of_image(text).selects(labels) {
                 subjects.ids.push(id);
                 subjects.enforced |= u32::from(flags) & abi::SUBJECT_DEFAULT_DENY != 0;
             }

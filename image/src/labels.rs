@@ -113,9 +113,15 @@ impl Selector {
 
     /// Reads the canonical text back.
     pub fn parse(text: &str) -> Option<Self> {
+        let selector = Self::of_image(text);
+        (selector.to_string() == text).then_some(selector)
+    }
+
+    /// Reads a text that `decode` has checked.
+    pub(crate) fn of_image(text: &str) -> Self {
         let mut selector = Selector::default();
         if text == "(all)" {
-            return Some(selector);
+            return selector;
         }
         for part in text.split(' ') {
             let set = |rest: &str| -> BTreeSet<String> { rest.trim_end_matches(')').split('|').map(str::to_owned).collect() };
@@ -133,7 +139,7 @@ impl Selector {
                 Requirement::Exists(part.into())
             });
         }
-        (selector.to_string() == text).then_some(selector)
+        selector
     }
 }
 
