@@ -1,0 +1,221 @@
+//! Destinations: names, addresses, and the endpoints that mean the resolvers.
+
+use super::{At, Check, namespace_values};
+use crate::diagnostic::Code;
+use crate::document::{EgressRule, LabelSelector, NameOrPattern};
+use crate::policy::{Cidr, CidrSet, Destination, PortRule};
+use fqdn_image::Pattern;
+use fqdn_image::labels::{NAMESPACE, Requirement};
+use fqdn_image::pattern::PatternError;
+
+impl Check<'_> {
+    pub(super) fn destination(&mut self, at: At<'_>, rule: &EgressRule, ports: &[PortRule]) -> Option<Destination> {
+        if let Some(names) = &rule.to_fqdns {
+            if ports.iter().any(|p| p.dns.is_some()) {
+                self.say(
+                    Code::DnsByName,
+                    at,
+                    at.name("toFQDNs"),
+                    "rules.dns beside `toFQDNs` allows no DNS",
+                    "servers are not found by name",
+                    "write the rules.dns in a rule for the resolvers",
+                );
+            }
+            let names = self.patterns(at.key("toFQDNs"), names)?;
+            return Some(self.or_nothing(at, "toFQDNs", names.is_empty(), Destination::Names(names)));
+        }
+        if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
+            let addresses = self.addresses(at, rule)?;
+            let key = if rule.to_cidr.is_some() { "toCIDR" } else { "toCIDRSet" };
+            if ports.iter().any(|p| p.dns.is_some()) {
+                self.say(
+                    Code::DnsElsewhere,
+                    at,
+                    at.name(key),
+                    "answers of these servers teach nothing",
+                    "outside the resolver set",
+                    "list them as resolvers in the profile",
+                );
+            }
+            return Some(self.or_nothing(at, key, addresses.is_empty(), Destination::Addresses(addresses)));
+        }
+        if let Some(endpoints) = &rule.to_endpoints {
+            return self.endpoints(at, endpoints);
+        }
+        if rule.to_entities.is_some() {
+            return Some(self.or_nothing(at, "toEntities", true, Destination::Nowhere));
+        }
+        if ports.iter().any(|p| p.dns.is_some()) {
+            self.say(
+                Code::DnsResolvers,
+                at,
+                at.name("toPorts"),
+                "no destination: the resolvers are meant",
+                "DNS of the resolvers",
+                "add `toEndpoints` to name them",
+            );
+        }
+        Some(Destination::Anywhere)
+    }
+
+    fn or_nothing(&mut self, at: At<'_>, key: &str, empty: bool, to: Destination) -> Destination {
+        if empty {
+            self.say(Code::SelectsNothing, at, at.name(key), format!("`{key}` is empty"), "selects nothing", "");
+            return Destination::Nowhere;
+        }
+        to
+    }
+
+    fn endpoints(&mut self, at: At<'_>, endpoints: &[LabelSelector]) -> Option<Destination> {
+        let list = at.key("toEndpoints");
+        if endpoints.is_empty() {
+            return Some(self.or_nothing(at, "toEndpoints", true, Destination::Nowhere));
+        }
+        let mut mask = 0u32;
+        let mut inside = false;
+        for (i, endpoint) in endpoints.iter().enumerate() {
+            let mut selector = self.selector(list.index(i), endpoint)?;
+            if namespace_values(&selector).is_none() {
+                selector.require(match &self.namespace {
+                    Some(namespace) => Requirement::In(format!("k8s:{NAMESPACE}"), [namespace.clone()].into()),
+                    None => Requirement::Exists(format!("k8s:{NAMESPACE}")),
+                });
+            }
+            let hits: Vec<usize> =
+                (0..self.profile.resolvers.len()).filter(|n| selector.selects(&self.profile.resolvers[*n].labels)).collect();
+            inside |= hits.is_empty();
+            mask |= hits.into_iter().fold(0, |mask, n| mask | 1 << n);
+        }
+        if inside && !(self.profile.given && self.profile.delegate) {
+            let help = if self.profile.given {
+                "the profile denies traffic inside the cluster"
+            } else {
+                "give a profile with `inCluster: delegate` to leave it to the CNI"
+            };
+            self.say(
+                Code::InCluster,
+                at,
+                at.name("toEndpoints"),
+                "destinations inside the cluster stay unreachable",
+                "not the DNS service",
+                help,
+            );
+        }
+        Some(if mask == 0 { Destination::Nowhere } else { Destination::Resolvers(mask) })
+    }
+
+    fn addresses(&mut self, at: At<'_>, rule: &EgressRule) -> Option<Vec<CidrSet>> {
+        let mut out = Vec::new();
+        let mut good = true;
+        for (i, text) in rule.to_cidr.iter().flatten().enumerate() {
+            let cidr = self.cidr(at.key("toCIDR").index(i), text);
+            good &= cidr.is_some();
+            out.extend(cidr.map(|cidr| CidrSet { cidr, except: Vec::new() }));
+        }
+        for (i, entry) in rule.to_cidr_set.iter().flatten().enumerate() {
+            let at = at.key("toCIDRSet").index(i);
+            self.unsupported(
+                at,
+                &[("cidrGroupRef", entry.cidr_group_ref.is_some()), ("cidrGroupSelector", entry.cidr_group_selector.is_some())],
+            );
+            let Some(text) = &entry.cidr else {
+                if entry.cidr_group_ref.is_none() && entry.cidr_group_selector.is_none() {
+                    self.say(
+                        Code::MissingKey,
+                        at,
+                        at.head(),
+                        "`cidr` is missing in `toCIDRSet`",
+                        "in this mapping",
+                        "add `cidr:`",
+                    );
+                }
+                good = false;
+                continue;
+            };
+            let Some(cidr) = self.cidr(at.key("cidr"), text) else {
+                good = false;
+                continue;
+            };
+            let mut except = Vec::new();
+            for (n, text) in entry.except.iter().flatten().enumerate() {
+                let at = at.key("except").index(n);
+                match self.cidr(at, text) {
+                    Some(hole) if cidr.contains(hole) => except.push(hole),
+                    Some(hole) => {
+                        self.say(Code::BadExcept, at, at.node.span, format!("`{hole}` is not inside `{cidr}`"), "outside", "");
+                        good = false;
+                    }
+                    None => good = false,
+                }
+            }
+            except.sort_unstable();
+            except.dedup();
+            out.push(CidrSet { cidr, except });
+        }
+        good.then_some(out)
+    }
+
+    fn cidr(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
+        match Cidr::parse(text) {
+            Ok(cidr) => Some(cidr),
+            Err(why) => {
+                self.say(Code::BadCidr, at, at.node.span, format!("`{}` is no prefix: {why}", text.escape_default()), "here", "");
+                None
+            }
+        }
+    }
+
+    pub(super) fn patterns(&mut self, at: At<'_>, entries: &[NameOrPattern]) -> Option<Vec<Pattern>> {
+        let mut out = Vec::with_capacity(entries.len());
+        let mut good = true;
+        for (i, entry) in entries.iter().enumerate() {
+            let at = at.index(i);
+            let (key, text, parsed) = match (&entry.match_name, &entry.match_pattern) {
+                (Some(name), None) => ("matchName", name, Pattern::parse_name(name)),
+                (None, Some(pattern)) => ("matchPattern", pattern, Pattern::parse(pattern)),
+                (both, _) => {
+                    let message =
+                        if both.is_some() { "both matchName and matchPattern" } else { "neither matchName nor matchPattern" };
+                    self.say(Code::OneOfNamePattern, at, at.head(), message, "in this entry", "write exactly one of them");
+                    good = false;
+                    continue;
+                }
+            };
+            let at = at.key(key);
+            match parsed {
+                Ok(pattern) => {
+                    // Cilium's agent adds the final dot and then refuses 256 characters, in its log only.
+                    let too_long = text.len() == 255 && !text.ends_with('.');
+                    if !pattern.can_match() || too_long {
+                        self.say(
+                            Code::NeverMatches,
+                            at,
+                            at.node.span,
+                            format!("this {key} can never match"),
+                            "longer than any name in DNS",
+                            "",
+                        );
+                    }
+                    out.push(pattern);
+                }
+                Err(error) => {
+                    let (from, to) = match &error {
+                        PatternError::Character(c, at) => (*at, at + c.len_utf8()),
+                        PatternError::EmptyLabel(at) | PatternError::Star(at) => (*at, at + 1),
+                        PatternError::Empty | PatternError::Long => (0, text.len()),
+                    };
+                    let help = match &error {
+                        PatternError::Star(_) => format!("write `matchPattern: \"{}\"`", text.escape_default()),
+                        PatternError::Character(' ', _) => format!("write \"{}\"", text.trim().escape_default()),
+                        PatternError::Character(c, _) if !c.is_ascii() => "write an international name in its xn-- form".into(),
+                        _ => String::new(),
+                    };
+                    let message = format!("`{}` is no {key}: {error}", text.escape_default());
+                    self.say(Code::BadPattern, at, at.inside(text, from, to), message, "here", help);
+                    good = false;
+                }
+            }
+        }
+        good.then_some(out)
+    }
+}

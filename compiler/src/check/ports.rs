@@ -1,0 +1,181 @@
+//! Ports, and the DNS rules that stand beside them.
+
+use super::{At, Check};
+use crate::diagnostic::Code;
+use crate::document as doc;
+use crate::policy::{PortRule, Ports};
+
+impl Check<'_> {
+    pub(super) fn port_rule(&mut self, at: At<'_>, rule: &doc::PortRule) -> Option<PortRule> {
+        self.unsupported(
+            at,
+            &[
+                ("terminatingTLS", rule.terminating_tls.is_some()),
+                ("originatingTLS", rule.originating_tls.is_some()),
+                ("serverNames", rule.server_names.is_some()),
+                ("listener", rule.listener.is_some()),
+            ],
+        );
+        if let Some(inner) = &rule.rules {
+            let at = at.key("rules");
+            self.unsupported(
+                at,
+                &[
+                    ("http", inner.http.is_some()),
+                    ("kafka", inner.kafka.is_some()),
+                    ("l7", inner.l7.is_some()),
+                    ("l7proto", inner.l7proto.is_some()),
+                ],
+            );
+        }
+        let list = at.key("ports");
+        let entries = rule.ports.as_deref().unwrap_or_default();
+        if entries.len() > 40 {
+            self.say(
+                Code::TooManyPorts,
+                list,
+                at.name("ports"),
+                format!("{} ports in one entry", entries.len()),
+                "at most 40",
+                "write a second toPorts entry",
+            );
+            return None;
+        }
+        let mut ports = Vec::new();
+        let mut good = true;
+        let dns = rule.rules.as_ref().and_then(|r| r.dns.as_ref());
+        if dns.is_some() && entries.is_empty() {
+            self.say(
+                Code::DnsPort,
+                at,
+                at.key("rules").name("dns"),
+                "rules.dns without a port",
+                "here",
+                "add `ports: [{port: \"53\", protocol: ANY}]`",
+            );
+            good = false;
+        }
+        for (i, port) in entries.iter().enumerate() {
+            match self.port(list.index(i), port, dns.is_some()) {
+                Some(found) => ports.extend(found),
+                None => good = false,
+            }
+        }
+        let dns = match dns {
+            None => None,
+            Some(names) => Some(self.patterns(at.key("rules").key("dns"), names)?),
+        };
+        ports.sort_unstable();
+        ports.dedup();
+        (good && !ports.is_empty()).then_some(PortRule { ports, dns })
+    }
+
+    fn port(&mut self, at: At<'_>, port: &doc::Port, dns: bool) -> Option<Vec<Ports>> {
+        let protocol = port.protocol.as_deref().unwrap_or("ANY");
+        let protos: &[u16] = match protocol.to_ascii_uppercase().as_str() {
+            "ANY" if dns => &[6, 17],
+            "ANY" => &[6, 17, 132],
+            "TCP" => &[6],
+            "UDP" => &[17],
+            "SCTP" if !dns => &[132],
+            "SCTP" => {
+                self.say(
+                    Code::DnsPort,
+                    at,
+                    at.key("protocol").node.span,
+                    "rules.dns with SCTP",
+                    "cannot be DNS",
+                    "write UDP, TCP or ANY",
+                );
+                return None;
+            }
+            _ => {
+                let message = format!("`{}` is no protocol that can be enforced here", protocol.escape_default());
+                self.say(Code::WrongValue, at, at.key("protocol").node.span, message, "here", "one of: TCP, UDP, SCTP, ANY");
+                return None;
+            }
+        };
+        let low = match port_number(&port.port) {
+            Some(low) => low,
+            None => {
+                let message = format!("`{}` is no port", port.port.escape_default());
+                self.say(
+                    Code::BadPort,
+                    at,
+                    at.key("port").node.span,
+                    message,
+                    "here",
+                    "a number from 0 to 65535, or the name of a well-known service",
+                );
+                return None;
+            }
+        };
+        let high = match port.end_port.unwrap_or(0) {
+            0 => low,
+            end => match u16::try_from(end).ok().filter(|end| *end >= low) {
+                Some(high) => high,
+                None => {
+                    self.say(
+                        Code::BadRange,
+                        at,
+                        at.key("endPort").node.span,
+                        format!("endPort {end} does not follow port {low}"),
+                        "here",
+                        "",
+                    );
+                    return None;
+                }
+            },
+        };
+        if dns && (port.end_port.is_some_and(|end| end != 0) || low == 0) {
+            let span = at.key(if low == 0 { "port" } else { "endPort" }).node.span;
+            self.say(Code::DnsPort, at, span, "rules.dns with a range of ports", "a single port is needed", "");
+            return None;
+        }
+        // Port 0 stands for every port of the protocol (Cilium pkg/policy/api/l4.go).
+        let (low, high) = if low == 0 && high == 0 { (0, u16::MAX) } else { (low, high) };
+        Some(protos.iter().map(|proto| Ports { proto: *proto, low, high }).collect())
+    }
+}
+
+/// Services of the IANA registry that policies name.
+const SERVICES: &[(&str, u16)] = &[
+    ("amqp", 5672),
+    ("amqps", 5671),
+    ("domain", 53),
+    ("ftp", 21),
+    ("ftps", 990),
+    ("git", 9418),
+    ("http", 80),
+    ("http-alt", 8080),
+    ("https", 443),
+    ("imap", 143),
+    ("imaps", 993),
+    ("kerberos", 88),
+    ("ldap", 389),
+    ("ldaps", 636),
+    ("mqtt", 1883),
+    ("ms-sql-s", 1433),
+    ("mysql", 3306),
+    ("nfs", 2049),
+    ("ntp", 123),
+    ("pop3", 110),
+    ("pop3s", 995),
+    ("postgresql", 5432),
+    ("redis", 6379),
+    ("smtp", 25),
+    ("snmp", 161),
+    ("ssh", 22),
+    ("submission", 587),
+    ("submissions", 465),
+    ("syslog", 514),
+    ("telnet", 23),
+    ("tftp", 69),
+];
+
+fn port_number(text: &str) -> Option<u16> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    SERVICES.iter().find(|(name, _)| *name == text.to_ascii_lowercase()).map(|(_, port)| *port)
+}
