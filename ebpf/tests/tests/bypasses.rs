@@ -185,6 +185,10 @@ fn servers_answer_but_open_nothing_rows_2_and_14() {
     peer.wait().unwrap();
     assert_eq!(agent.tell("send u 10.198.0.1 9002"), "EPERM", "another port of the same peer");
     assert!(node.counter("allowed-reply") >= 1);
+    // A raw socket hears what the namespace's other sockets are sent; their peers are none of its own.
+    assert_eq!(agent.tell("raw-open"), "ok");
+    outside(&format!("{} send-udp 9003 10.198.0.2 8888", kernel_tests::probe())).wait().unwrap();
+    assert_eq!(agent.tell("raw-send 10.198.0.1 8888 9003"), "EPERM");
     // TCP: an accepted connection talks.
     assert_eq!(agent.tell("listen 9100"), "ok");
     let mut peer = outside(&format!("sleep 0.2; echo talk 10.198.0.2 9100 | {} agent", kernel_tests::probe()));

@@ -302,6 +302,23 @@ fn agent() {
                 raw = Some(unsafe { OwnedFd::from_raw_fd(fd) });
                 send_icmp6(raw.as_ref().unwrap().as_raw_fd(), kind.parse().unwrap(), words.len())
             }
+            ["raw-open"] => {
+                // SAFETY: a plain system call; the descriptor is owned at once.
+                let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_UDP) };
+                raw = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+                "ok".into()
+            }
+            ["raw-send", address, from, to] => {
+                let ports = [from, to].map(|p| p.parse::<u16>().unwrap().to_be_bytes());
+                let datagram = [ports[0], ports[1], [0, 9], [0, 0], [b'x', 0]].concat();
+                let mut name = [0u8; 16];
+                name[0] = libc::AF_INET as u8;
+                name[4..8].copy_from_slice(&address.parse::<Ipv4Addr>().unwrap().octets());
+                let fd = raw.as_ref().unwrap().as_raw_fd();
+                // SAFETY: buffers and their lengths; 16 bytes of sockaddr_in.
+                let sent = unsafe { libc::sendto(fd, datagram.as_ptr().cast(), 9, 0, name.as_ptr().cast(), 16) };
+                if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+            }
             ["reconnect", first, second] => reconnect(first, second),
             ["quit"] => return,
             _ => "?".into(),
