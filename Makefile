@@ -1,6 +1,5 @@
 # One line each to something readable. `make` says what is missing, then builds; kernel steps use sudo by themselves.
 SHELL := /bin/bash
-STATIC := target/x86_64-unknown-linux-gnu/release/fqdn-load
 
 .PHONY: build demo test check kernels bench ebpf clean
 build: tools ; cargo build --release
