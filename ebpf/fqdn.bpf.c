@@ -11,7 +11,6 @@
 #define DROP 0
 
 /* include/uapi/linux/icmpv6.h, include/linux/icmpv6.h */
-#define MLD_QUERY 130
 #define MLD_REPORT 131
 #define MLD_DONE 132
 #define ND_ROUTER_SOLICIT 133

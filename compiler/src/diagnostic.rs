@@ -92,7 +92,6 @@ codes! {
     InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable.";
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
-    DnsTcp "dns-tcp" Notice "DNS over TCP is refused for now, whatever a policy allows; truncated answers are not retried.";
     RefuseDrop "refuse-drop" Notice "A refused query fails with EPERM for now; no answer is synthesised.";
     DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";
     Ingress "ingress" Notice "Ingress rules are left to the CNI.";

@@ -21,7 +21,6 @@
 #define ETHERTYPE_IPV6 bpf_htons(0x86DD)
 /* include/linux/socket.h */
 #define FAMILY_INET 2
-#define FAMILY_INET6 10
 /* include/net/tcp.h */
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04

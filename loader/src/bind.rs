@@ -109,9 +109,18 @@ fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
     // Another version makes the programs judge every flow of the workload anew: only if something is another.
     fresh.version = have.map_or(0, |have| have.version);
     if have != Some(fresh) {
-        fresh.version = pins.node()?.epoch + 1;
+        fresh.version = next_epoch(pins)?;
     }
     map.replace(key.bytes(), fresh.bytes())
+}
+
+/// A number that no binding has had. INVARIANT: stored before it is used, so that a loader which dies in between, or an
+/// apply that is followed by a relabel, never gives the same version to other subjects.
+fn next_epoch(pins: &Pins) -> Result<u64> {
+    let mut node = pins.node()?;
+    node.epoch += 1;
+    pins.set_node(&node)?;
+    Ok(node.epoch)
 }
 
 /// Binds every workload to an image, before it is published.

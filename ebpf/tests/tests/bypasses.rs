@@ -303,6 +303,24 @@ fn a_connection_outlives_its_ttl_and_other_workloads() {
     assert_ne!(agent.tell("echo"), "echoed", "other subjects: judged anew");
 }
 
+/// The flow was allowed under a binding that an apply wrote; other labels must end it all the same.
+#[test]
+fn a_relabel_after_an_apply_counts_row_7() {
+    let (node, workload) = node("relabel");
+    let strict = "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: strict}\nspec: {endpointSelector: {matchLabels: {app: strict}}, egress: [{}]}\n";
+    node.apply(&compile(&format!("{}{strict}", web_policy(ALLOWED))));
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("udp-connect u 10.200.1.1 7777"), "ok");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+    assert_eq!(agent.tell("open 10.200.1.1 7777"), "open");
+    assert_eq!(agent.tell("echo"), "echoed");
+    node.bind(&workload, "app=strict");
+    assert_ne!(agent.tell("echo"), "echoed", "the established flow is judged by the new labels");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "EPERM");
+}
+
 #[test]
 fn names_without_a_rule_do_not_crowd_out_one_with() {
     let (node, workload) = node("crowd");
