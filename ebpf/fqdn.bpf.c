@@ -217,7 +217,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
-	bool forged = false, raw;
+	bool forged = false, raw, enforced;
 	struct flow f;
 	__u64 cgroup;
 	int verdict, why;
@@ -246,7 +246,8 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job.binding->version))
 		return PASS;
-	if (!(job.binding->flags & FQDN_BINDING_ENFORCED)) {
+	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
+	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
 		mark_asked(sock, &f);
 		return PASS;
@@ -260,7 +261,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		count(FQDN_COUNT_ALLOWED_NEIGHBOUR);
 		return PASS;
 	}
-	if (forged)
+	if (forged && enforced)
 		return refuse(cgroup, FQDN_COUNT_NEIGHBOUR_FORGED);
 	if (f.proto == PROTO_TCP && sk->state == STATE_LISTEN) {
 		if (!is_handshake(skb, &f))
@@ -274,6 +275,16 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 
+	if (!enforced) {
+		job.s = take_scratch();
+		if (!job.s)
+			return refuse(cgroup, FQDN_COUNT_SCRATCH_BUSY);
+		prepare(&job, head, cgroup, &f);
+		verdict = is_denied(&job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
+		give_back(job.s);
+		mark_asked(sock, &f);
+		return verdict;
+	}
 	if (f.proto == PROTO_TCP && is_dns_port(head, f.dest_port))
 		return refuse(cgroup, FQDN_COUNT_QUERY_TCP);
 	if (f.proto == PROTO_UDP && skb->gso_segs > 1 && is_dns_port(head, f.dest_port))
@@ -399,6 +410,7 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	struct flow f = {};
 	__u64 cgroup = 0;
 	int verdict = PASS;
+	bool enforced;
 
 	if (!sk)
 		return PASS;
@@ -423,9 +435,10 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 		return PASS;
 	if (open_policy(&job, cgroup, &head))
 		return PASS; /* egress refuses and counts it */
-	if (!(job.binding->flags & FQDN_BINDING_ENFORCED))
+	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
+	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES))
 		return PASS;
-	if (is_dns_port(head, f.dest_port))
+	if (enforced && is_dns_port(head, f.dest_port))
 		return f.proto == PROTO_TCP ? refuse(cgroup, FQDN_COUNT_QUERY_TCP) : PASS;
 	if (f.proto == PROTO_UDP && came_in(sock, &f))
 		return PASS;
@@ -436,7 +449,7 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	if (!job.s)
 		return PASS;
 	prepare(&job, head, cgroup, &f);
-	if (!may_reach(&job))
+	if (enforced ? !may_reach(&job) : is_denied(&job))
 		verdict = refuse(cgroup, FQDN_COUNT_CONNECT_REFUSED);
 	give_back(job.s);
 	return verdict;

@@ -3,9 +3,10 @@
 mod peers;
 mod ports;
 
+use crate::addresses::AddressSet;
 use crate::diagnostic::{Code, Findings};
-use crate::document::{self as doc, EgressRule, LabelSelector, Operator, PolicyDocument};
-use crate::policy::{Destination, Egress, Policy, Profile, Rule};
+use crate::document::{self as doc, EgressDenyRule, EgressRule, LabelSelector, Operator, PolicyDocument};
+use crate::policy::{Deny, Destination, Egress, Policy, Profile, Rule};
 use crate::source::{Source, Span};
 use crate::yaml::{Node, Step};
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector, check_word};
@@ -167,18 +168,6 @@ impl Check<'_> {
                 }
             }
         }
-        if let Some(deny) = &rule.egress_deny
-            && !deny.is_empty()
-        {
-            self.say(
-                Code::Unsupported,
-                at,
-                at.name("egressDeny"),
-                "`egressDeny` cannot be enforced yet",
-                "not supported",
-                "remove it, or leave this policy to the CNI",
-            );
-        }
         let subject = self.subject(at.key("endpointSelector"), selector)?;
         let list = at.key("egress");
         if rule.egress.as_ref().is_some_and(Vec::is_empty) {
@@ -192,13 +181,19 @@ impl Check<'_> {
             );
         }
         let wanted = rule.enable_default_deny.as_ref().and_then(|d| d.egress);
-        let some = rule.egress.as_ref().is_some_and(|e| !e.is_empty());
+        let some = |n: usize| n > 0;
+        let some = some(rule.egress.as_ref().map_or(0, Vec::len)) || some(rule.egress_deny.as_ref().map_or(0, Vec::len));
         let default_deny = wanted.unwrap_or(some);
         let mut egress = Vec::new();
         for (i, entry) in rule.egress.iter().flatten().enumerate() {
             egress.extend(self.egress(list.index(i), entry, default_deny));
         }
-        Some(Rule { subject, default_deny, egress })
+        let list = at.key("egressDeny");
+        let mut deny = Vec::new();
+        for (i, entry) in rule.egress_deny.iter().flatten().enumerate() {
+            deny.extend(self.deny(list.index(i), entry));
+        }
+        Some(Rule { subject, default_deny, egress, deny })
     }
 
     /// Which workloads: Cilium's namespace rules (pkg/k8s/apis/cilium.io/utils getEndpointSelector).
@@ -285,11 +280,25 @@ impl Check<'_> {
                 ("toGroups", rule.to_groups.is_some()),
                 ("toNodes", rule.to_nodes.is_some()),
                 ("toRequires", rule.to_requires.is_some()),
-                ("toEntities", rule.to_entities.as_ref().is_some_and(|e| !e.is_empty())),
                 ("icmps", rule.icmps.is_some()),
                 ("authentication", rule.authentication.is_some()),
             ],
         );
+        self.one_kind(at)?;
+        let mut ports = Vec::new();
+        for (i, entry) in rule.to_ports.iter().flatten().enumerate() {
+            ports.extend(self.port_rule(at.key("toPorts").index(i), entry));
+        }
+        let to = self.destination(at, rule, &ports)?;
+        if says_nothing(at.node) && default_deny {
+            self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", "denies all", "");
+            return Some(Egress { to: Destination::Nowhere, ports });
+        }
+        Some(Egress { to, ports })
+    }
+
+    /// An egress rule has one kind of destination, as in Cilium; the two of prefixes may stand together.
+    fn one_kind(&mut self, at: At<'_>) -> Option<()> {
         let kinds: Vec<&str> =
             ["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities", "toServices", "toGroups", "toNodes"]
                 .into_iter()
@@ -302,20 +311,58 @@ impl Check<'_> {
             self.say(Code::MixedPeers, at, at.name(second), message, "the second kind of destination", "write a rule for each");
             return None;
         }
+        Some(())
+    }
+
+    fn deny(&mut self, at: At<'_>, rule: &EgressDenyRule) -> Option<Deny> {
+        self.unsupported(
+            at,
+            &[
+                ("toServices", rule.to_services.is_some()),
+                ("toGroups", rule.to_groups.is_some()),
+                ("toNodes", rule.to_nodes.is_some()),
+                ("toRequires", rule.to_requires.is_some()),
+                ("icmps", rule.icmps.is_some()),
+            ],
+        );
+        self.one_kind(at)?;
         let mut ports = Vec::new();
         for (i, entry) in rule.to_ports.iter().flatten().enumerate() {
-            ports.extend(self.port_rule(at.key("toPorts").index(i), entry));
+            ports.extend(self.ports(at.key("toPorts").index(i), entry.ports.as_deref().unwrap_or_default(), false)?);
         }
-        let to = self.destination(at, rule, &ports)?;
-        if at.node.items().is_empty()
-            && matches!(&at.node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(_, _, v)| is_null(v)))
-            && default_deny
-        {
+        let to = if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
+            self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref())?
+        } else if let Some(names) = &rule.to_entities {
+            self.entities(at, names)?
+        } else if let Some(endpoints) = &rule.to_endpoints {
+            let (resolvers, _) = self.resolvers(at.key("toEndpoints"), endpoints)?;
+            if resolvers != 0 {
+                let help = "leave out the rule that allows them";
+                self.say(
+                    Code::Unsupported,
+                    at,
+                    at.name("toEndpoints"),
+                    "the resolvers cannot be denied",
+                    "means the DNS service",
+                    help,
+                );
+            } else {
+                let message = "denying destinations inside the cluster is left to the CNI";
+                self.say(Code::DenyInside, at, at.name("toEndpoints"), message, "not enforced here", "");
+            }
+            return None;
+        } else if says_nothing(at.node) {
             self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", "denies all", "");
-            return Some(Egress { to: Destination::Nowhere, ports });
-        }
-        Some(Egress { to, ports })
+            return Some(Deny { to: Vec::new(), ports });
+        } else {
+            AddressSet::everywhere(&[]).to_vec()
+        };
+        Some(Deny { to, ports })
     }
+}
+
+fn says_nothing(node: &Node) -> bool {
+    matches!(&node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(_, _, v)| is_null(v)))
 }
 
 fn is_null(node: &Node) -> bool {

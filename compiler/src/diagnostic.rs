@@ -77,6 +77,7 @@ codes! {
     TooManyPorts "too-many-ports" Error "At most 40 ports in one toPorts entry, as in Cilium.";
     BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length.";
     BadExcept "bad-except" Error "An exception must lie inside the prefix.";
+    Entity "entity" Error "An entity is a word for a group of addresses: `world`, `all`, or one whose addresses the profile lists.";
     DnsPort "dns-port" Error "rules.dns stands beside single TCP or UDP ports: no port, a range or another protocol cannot be DNS.";
     DnsIngress "dns-ingress" Error "rules.dns belongs to egress.";
     MixedPeers "mixed-peers" Error "An egress rule has one kind of destination. Write a rule for each.";
@@ -92,6 +93,8 @@ codes! {
     InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable.";
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
+    CnamesChain "cnames-chain" Warning "`cnames: chain` credits an address to every name on the way to it. The image carries the choice; the kernel programs of this version credit the question only, which is narrower.";
+    DenyInside "deny-inside" Notice "Destinations inside the cluster are not known here: to deny some of them is left to the CNI.";
     RefuseDrop "refuse-drop" Notice "A refused query fails with EPERM for now; no answer is synthesised.";
     DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";
     Ingress "ingress" Notice "Ingress rules are left to the CNI.";

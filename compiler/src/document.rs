@@ -51,7 +51,7 @@ pub struct Rule {
     pub ingress_deny: Option<Vec<Any>>,
     /// What they may reach.
     pub egress: Option<Vec<EgressRule>>,
-    /// What they may never reach; refused.
+    /// What they may never reach, whatever else allows it.
     pub egress_deny: Option<Vec<EgressDenyRule>>,
     /// Whether the rules deny all else.
     pub enable_default_deny: Option<DefaultDeny>,
@@ -125,7 +125,7 @@ pub struct EgressRule {
     pub to_cidr_set: Option<Vec<CidrRule>>,
     /// Workloads of the cluster, the DNS service among them.
     pub to_endpoints: Option<Vec<LabelSelector>>,
-    /// Groups of addresses; refused.
+    /// Groups of addresses.
     pub to_entities: Option<Vec<String>>,
     /// Refused.
     pub to_services: Option<Any>,
@@ -145,28 +145,36 @@ pub struct EgressRule {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct EgressDenyRule {
-    /// Ports.
-    pub to_ports: Option<Any>,
-    /// Addresses.
+    /// Ports; none = all.
+    pub to_ports: Option<Vec<DenyPorts>>,
+    /// Addresses and prefixes.
     #[serde(rename = "toCIDR")]
-    pub to_cidr: Option<Any>,
-    /// Prefixes.
+    pub to_cidr: Option<Vec<String>>,
+    /// Prefixes with exceptions.
     #[serde(rename = "toCIDRSet")]
-    pub to_cidr_set: Option<Any>,
-    /// Workloads.
-    pub to_endpoints: Option<Any>,
+    pub to_cidr_set: Option<Vec<CidrRule>>,
+    /// Workloads of the cluster: left to the CNI.
+    pub to_endpoints: Option<Vec<LabelSelector>>,
     /// Groups of addresses.
-    pub to_entities: Option<Any>,
-    /// Services.
+    pub to_entities: Option<Vec<String>>,
+    /// Refused.
     pub to_services: Option<Any>,
-    /// Groups.
+    /// Refused.
     pub to_groups: Option<Any>,
-    /// Nodes.
+    /// Refused.
     pub to_nodes: Option<Any>,
-    /// Requirements.
+    /// Refused.
     pub to_requires: Option<Any>,
-    /// ICMP types.
+    /// Refused.
     pub icmps: Option<Any>,
+}
+
+/// Ports that are denied.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DenyPorts {
+    /// Ports.
+    pub ports: Option<Vec<Port>>,
 }
 
 /// Exactly one of the two.
@@ -260,9 +268,9 @@ pub struct ProfileDocument {
     pub entities: Option<BTreeMap<String, Vec<String>>>,
     /// Bounds on how long an address stays learned.
     pub ttl: Option<Ttl>,
-    /// Which names an address is credited to: question.
+    /// Which names an address is credited to: question, or chain.
     pub cnames: Option<Cnames>,
-    /// How a query is refused: drop.
+    /// How a query is refused: nxdomain, nodata, refused or drop.
     pub refuse: Option<Refuse>,
     /// Prefixes that no answer may teach, besides loopback, link-local and multicast.
     pub never_learn: Option<Vec<String>>,
@@ -315,10 +323,11 @@ pub enum Cnames {
 }
 
 /// How a query is refused.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Refuse {
     /// An answer that there is no such name.
+    #[default]
     Nxdomain,
     /// An answer without records.
     Nodata,

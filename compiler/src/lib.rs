@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+pub mod addresses;
 pub mod automaton;
 pub mod check;
 pub mod diagnostic;
 pub mod document;
+pub mod entity;
 pub mod eval;
 pub mod lower;
 pub mod order;
@@ -67,8 +69,8 @@ pub fn check(sources: &[Source], profile: &Profile, namespace: &str, findings: &
     if findings.refused() {
         return None;
     }
-    let rules = lower::lower(&read.policies, profile);
-    Some((rules, read.policies.len(), read.skipped))
+    let (policies, skipped) = (read.policies.len(), read.skipped);
+    Some((lower::lower(read.policies, profile), policies, skipped))
 }
 
 /// The whole way.

@@ -1,9 +1,11 @@
 //! Policies to rules: flat grants, canonical, sorted. What a rule means (contract) is decided here.
 
-use crate::order::sort_by_bytes;
-use crate::policy::{Cidr, CidrSet, Destination, Egress, Policy, PortRule, Ports, Profile, Ranges, subtract};
+use crate::addresses::{AddressSet, Cidr};
+use crate::order::sorted_indexes;
+use crate::policy::{Destination, Egress, Policy, PortRule, Ports, Profile};
 use fqdn_image::Pattern;
 use fqdn_image::labels::Selector;
+use fqdn_image::tables::Locality;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Port of DNS (RFC 1035 section 4.2).
@@ -12,12 +14,12 @@ const DNS: u16 = 53;
 /// Every grant of every policy. Indexes are positions in the vectors here.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Distinct selectors and whether one of their rules denies by default.
-    pub subjects: Vec<(Selector, bool)>,
-    /// Distinct patterns and their canonical texts, sorted by text.
-    pub patterns: Vec<(String, Pattern)>,
-    /// Distinct sets of addresses, sorted by text: text and ranges.
-    pub addresses: Vec<(String, Ranges)>,
+    /// Distinct selectors, and what their rules ask for.
+    pub subjects: Vec<(Selector, Stance)>,
+    /// Distinct patterns, sorted by text.
+    pub patterns: Vec<Pattern>,
+    /// Distinct sets of addresses, sorted by text.
+    pub addresses: Vec<AddressSet>,
     /// Distinct port sets, the first empty: every port.
     pub ports: Vec<Vec<Ports>>,
     /// Policies, sorted.
@@ -30,19 +32,39 @@ pub struct Rules {
     pub never: Vec<Cidr>,
 }
 
-/// Somebody may use something.
+/// What the rules of one subject ask for besides their grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stance {
+    /// All else is denied.
+    pub default_deny: bool,
+    /// Some grant denies.
+    pub denies: bool,
+}
+
+/// Somebody may, or may not, use something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grant {
     /// What.
     pub what: What,
     /// Who; `None` = every workload.
     pub subject: Option<u32>,
-    /// Which servers, for names that may be asked.
-    pub servers: Option<Servers>,
+    /// For what.
+    pub usage: Usage,
     /// Ports.
     pub ports: u32,
     /// Policy that says so.
     pub policy: u32,
+}
+
+/// What a grant is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Usage {
+    /// To send to it.
+    Reach,
+    /// To ask these servers for it.
+    Ask(Servers),
+    /// To deny it, whatever else allows it.
+    Deny,
 }
 
 /// Names or addresses.
@@ -87,24 +109,26 @@ const NEVER: &[&str] = &[
     "ff00::/8",
 ];
 
+/// Rules while they are collected: numbers are those of the first meeting.
 struct Lower<'a> {
     profile: &'a Profile,
-    patterns: HashMap<String, (u32, Pattern)>,
-    addresses: HashMap<String, (u32, Ranges)>,
+    inside: Vec<Cidr>,
+    patterns: Vec<Pattern>,
+    addresses: BTreeMap<String, (u32, AddressSet)>,
     ports: HashMap<Vec<Ports>, u32>,
     grants: Vec<Grant>,
     dns_ports: BTreeSet<u16>,
 }
 
 /// The rules of all policies together.
-pub fn lower(policies: &[Policy], profile: &Profile) -> Rules {
-    let mut names: Vec<(&str, &Policy)> = policies.iter().map(|p| (p.id.as_str(), p)).collect();
-    names.sort_by_key(|(id, _)| *id);
-    let mut subjects: BTreeMap<&Selector, bool> = BTreeMap::new();
+pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
+    policies.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut subjects: BTreeMap<Selector, Stance> = BTreeMap::new();
     let mut lower = Lower {
         profile,
-        patterns: HashMap::new(),
-        addresses: HashMap::new(),
+        inside: profile.inside(),
+        patterns: Vec::new(),
+        addresses: BTreeMap::new(),
         ports: HashMap::from([(Vec::new(), 0)]),
         grants: Vec::new(),
         dns_ports: profile.resolvers.iter().flat_map(|r| r.ports.iter().copied()).chain([DNS]).collect(),
@@ -113,48 +137,73 @@ pub fn lower(policies: &[Policy], profile: &Profile) -> Rules {
         lower.dns_ports = [DNS].into();
     }
     for rule in policies.iter().flat_map(|p| &p.rules) {
-        *subjects.entry(&rule.subject).or_default() |= rule.default_deny;
+        if !subjects.contains_key(&rule.subject) {
+            subjects.insert(rule.subject.clone(), Stance::default());
+        }
+        if let Some(stance) = subjects.get_mut(&rule.subject) {
+            stance.default_deny |= rule.default_deny;
+            stance.denies |= !rule.deny.is_empty();
+        }
         for port_rule in rule.egress.iter().flat_map(|e| &e.ports).filter(|p| p.dns.is_some()) {
             lower.dns_ports.extend(port_rule.ports.iter().map(|p| p.low));
         }
     }
-    let subject_numbers: HashMap<&Selector, u32> = subjects.keys().enumerate().map(|(i, s)| (*s, i as u32)).collect();
-    let delegated = profile.delegate && !profile.cluster.is_empty();
-    for (number, (_, policy)) in names.iter().enumerate() {
-        for rule in &policy.rules {
-            let subject = subject_numbers.get(&rule.subject).copied();
-            for egress in &rule.egress {
-                lower.egress(egress, subject, number as u32);
+    let subjects: Vec<(Selector, Stance)> = subjects.into_iter().collect();
+    let mut names = Vec::with_capacity(policies.len() + 1);
+    for (number, policy) in policies.into_iter().enumerate() {
+        for rule in policy.rules {
+            let by = By {
+                subject: subjects.binary_search_by(|(selector, _)| selector.cmp(&rule.subject)).ok().map(|n| n as u32),
+                policy: number as u32,
+            };
+            for egress in rule.egress {
+                lower.egress(egress, by);
+            }
+            for deny in rule.deny {
+                let ports = lower.port_set(deny.ports);
+                for set in deny.to {
+                    let what = What::Addresses(lower.address_set(set));
+                    lower.add(by, what, Usage::Deny, ports);
+                }
             }
         }
+        names.push(policy.id);
     }
-    let mut policy_names: Vec<String> = names.into_iter().map(|(id, _)| id.to_owned()).collect();
-    if delegated {
-        let policy = policy_names.len() as u32;
-        policy_names.push("profile/inCluster".into());
-        for cidr in &profile.cluster {
-            let what = lower.range_set(format!("{cidr}"), vec![cidr.range()]);
-            lower.grants.push(Grant { what: What::Addresses(what), subject: None, servers: None, ports: 0, policy });
-        }
+    if profile.delegate && !profile.cluster.is_empty() {
+        let by = By { subject: None, policy: names.len() as u32 };
+        names.push("profile/inCluster".into());
+        let cluster = AddressSet::group("cluster", &profile.cluster, &[], Locality::Any);
+        let what = What::Addresses(lower.address_set(cluster));
+        lower.add(by, what, Usage::Reach, 0);
     }
-    let subjects = subjects.into_iter().map(|(selector, deny)| (selector.clone(), deny)).collect();
-    lower.finish(subjects, policy_names)
+    lower.finish(subjects, names)
+}
+
+/// Who may, and who says so.
+#[derive(Clone, Copy)]
+struct By {
+    subject: Option<u32>,
+    policy: u32,
 }
 
 impl Lower<'_> {
-    fn pattern(&mut self, pattern: &Pattern) -> u32 {
-        let next = self.patterns.len() as u32;
-        self.patterns.entry(pattern.to_string()).or_insert_with(|| (next, pattern.clone())).0
+    fn add(&mut self, by: By, what: What, usage: Usage, ports: u32) {
+        self.grants.push(Grant { what, subject: by.subject, usage, ports, policy: by.policy });
     }
 
-    fn range_set(&mut self, text: String, ranges: Ranges) -> u32 {
+    fn pattern(&mut self, pattern: Pattern) -> What {
+        self.patterns.push(pattern);
+        What::Names(self.patterns.len() as u32 - 1)
+    }
+
+    fn address_set(&mut self, set: AddressSet) -> u32 {
         let next = self.addresses.len() as u32;
-        self.addresses.entry(text).or_insert((next, ranges)).0
+        self.addresses.entry(set.text.clone()).or_insert((next, set)).0
     }
 
     fn port_set(&mut self, mut ports: Vec<Ports>) -> u32 {
         ports.sort_unstable();
-        let mut merged: Vec<Ports> = Vec::new();
+        let mut merged: Vec<Ports> = Vec::with_capacity(ports.len());
         for range in ports {
             match merged.last_mut() {
                 Some(last) if last.proto == range.proto && u32::from(range.low) <= u32::from(last.high) + 1 => {
@@ -167,78 +216,67 @@ impl Lower<'_> {
         *self.ports.entry(merged).or_insert(next)
     }
 
-    /// Addresses that a prefix really opens: never the cluster's, never the host's.
-    fn address_set(&mut self, set: &CidrSet) -> u32 {
-        let mut holes = set.except.clone();
-        holes.extend(
-            self.profile
-                .cluster
-                .iter()
-                .chain(&self.profile.host)
-                .filter(|hole| set.cidr.contains(**hole) || hole.contains(set.cidr)),
-        );
-        self.range_set(set.to_string(), subtract(set.cidr, &holes))
-    }
-
-    fn everywhere(&mut self) -> Vec<u32> {
-        let all = [Cidr::ALL_V4, Cidr::ALL].map(|cidr| CidrSet { cidr, except: Vec::new() });
-        all.iter().map(|set| self.address_set(set)).collect()
-    }
-
-    fn egress(&mut self, egress: &Egress, subject: Option<u32>, policy: u32) {
-        let add = |this: &mut Self, what: What, servers: Option<Servers>, ports: u32| {
-            this.grants.push(Grant { what, subject, servers, ports, policy });
-        };
-        // Reaching: rules about DNS names open nothing but DNS; the kernel never reaches a DNS port this way.
-        let plain: Vec<&PortRule> = egress.ports.iter().filter(|p| p.dns.is_none()).collect();
-        if egress.ports.is_empty() || !plain.is_empty() {
-            let set = self.port_set(plain.iter().flat_map(|p| p.ports.iter().copied()).collect());
-            let whats: Vec<What> = match &egress.to {
-                Destination::Nowhere | Destination::Resolvers(_) => Vec::new(),
-                Destination::Anywhere => self.everywhere().into_iter().map(What::Addresses).collect(),
-                Destination::Names(patterns) => patterns.iter().map(|p| What::Names(self.pattern(p))).collect(),
-                Destination::Addresses(sets) => sets.iter().map(|s| What::Addresses(self.address_set(s))).collect(),
-            };
-            for what in whats {
-                add(self, what, None, set);
-            }
-        }
-        // Asking.
+    fn egress(&mut self, egress: Egress, by: By) {
+        // Asking: rules that name DNS ports, or name servers.
         let servers: Vec<Servers> = match &egress.to {
-            Destination::Nowhere | Destination::Names(_) => return,
+            Destination::Nowhere => return,
+            Destination::Names(_) => Vec::new(),
             Destination::Anywhere => vec![Servers::Resolvers(ALL_RESOLVERS)],
             Destination::Resolvers(mask) => vec![Servers::Resolvers(*mask)],
-            Destination::Addresses(sets) => sets.iter().map(|s| Servers::Addresses(self.address_set(s))).collect(),
+            Destination::Addresses(sets) => sets.iter().map(|s| Servers::Addresses(self.address_set(s.clone()))).collect(),
         };
         for rule in &egress.ports {
-            let dns_ports: Vec<Ports> = match rule.dns {
+            let dns_ports = match rule.dns {
                 Some(_) => rule.ports.clone(),
                 None => self.dns_ports_of(&rule.ports),
             };
-            if dns_ports.is_empty() {
-                continue;
-            }
-            let set = self.port_set(dns_ports);
-            let whats: Vec<What> = match rule.dns.as_deref() {
-                None | Some([]) => vec![What::AnyName],
-                Some(patterns) => patterns.iter().map(|p| What::Names(self.pattern(p))).collect(),
-            };
-            for what in whats {
-                for server in &servers {
-                    add(self, what, Some(*server), set);
-                }
+            if !dns_ports.is_empty() && !servers.is_empty() {
+                self.ask(rule, dns_ports, &servers, by);
             }
         }
         // A rule for the resolvers without any port names DNS by naming them.
-        if egress.ports.is_empty()
-            && let Destination::Resolvers(mask) = egress.to
-        {
-            let ports = [6, 17]
-                .into_iter()
-                .flat_map(|proto| self.dns_ports.iter().map(move |p| Ports { proto, low: *p, high: *p }))
-                .collect();
-            let set = self.port_set(ports);
-            add(self, What::AnyName, Some(Servers::Resolvers(mask)), set);
+        if egress.ports.is_empty() && matches!(egress.to, Destination::Resolvers(_)) {
+            let ports =
+                [6, 17].into_iter().flat_map(|proto| self.dns_ports.iter().map(move |p| Ports { proto, low: *p, high: *p }));
+            let set = self.port_set(ports.collect());
+            for server in servers {
+                self.add(by, What::AnyName, Usage::Ask(server), set);
+            }
+        }
+        // Reaching: rules about DNS names open nothing but DNS; the kernel never reaches a DNS port this way.
+        let plain: Vec<&PortRule> = egress.ports.iter().filter(|p| p.dns.is_none()).collect();
+        if !egress.ports.is_empty() && plain.is_empty() {
+            return;
+        }
+        let ports = self.port_set(plain.iter().flat_map(|p| p.ports.iter().copied()).collect());
+        let sets = match egress.to {
+            Destination::Nowhere | Destination::Resolvers(_) => return,
+            Destination::Names(patterns) => {
+                for pattern in patterns {
+                    let what = self.pattern(pattern);
+                    self.add(by, what, Usage::Reach, ports);
+                }
+                return;
+            }
+            Destination::Anywhere => AddressSet::everywhere(&self.inside).to_vec(),
+            Destination::Addresses(sets) => sets,
+        };
+        for set in sets {
+            let what = What::Addresses(self.address_set(set));
+            self.add(by, what, Usage::Reach, ports);
+        }
+    }
+
+    fn ask(&mut self, rule: &PortRule, ports: Vec<Ports>, servers: &[Servers], by: By) {
+        let set = self.port_set(ports);
+        let whats: Vec<What> = match rule.dns.as_deref() {
+            None | Some([]) => vec![What::AnyName],
+            Some(patterns) => patterns.iter().map(|p| self.pattern(p.clone())).collect(),
+        };
+        for what in whats {
+            for server in servers {
+                self.add(by, what, Usage::Ask(*server), set);
+            }
         }
     }
 
@@ -249,9 +287,10 @@ impl Lower<'_> {
     }
 
     /// Numbers everything by its order, so that the order of the input leaves no trace (I4).
-    fn finish(self, subjects: Vec<(Selector, bool)>, policies: Vec<String>) -> Rules {
-        let (patterns, pattern_numbers) = ranked_texts(self.patterns);
-        let (addresses, address_numbers) = ranked(self.addresses.into_iter().map(|(text, (n, ranges))| (text, n, ranges)));
+    fn finish(self, subjects: Vec<(Selector, Stance)>, policies: Vec<String>) -> Rules {
+        let (patterns, pattern_numbers) = ranked_patterns(&self.patterns);
+        let addresses = self.addresses.into_values().map(|(number, set)| (set.text.clone(), number, set));
+        let (addresses, address_numbers) = ranked(addresses);
         let (ports, port_numbers) = ranked(self.ports.into_iter().map(|(p, n)| (p, n, ())));
         let mut grants = self.grants;
         for grant in &mut grants {
@@ -260,7 +299,7 @@ impl Lower<'_> {
                 What::Names(n) => What::Names(pattern_numbers[n as usize]),
                 What::Addresses(n) => What::Addresses(address_numbers[n as usize]),
             };
-            if let Some(Servers::Addresses(n)) = &mut grant.servers {
+            if let Usage::Ask(Servers::Addresses(n)) = &mut grant.usage {
                 *n = address_numbers[*n as usize];
             }
             grant.ports = port_numbers[grant.ports as usize];
@@ -270,7 +309,7 @@ impl Lower<'_> {
         Rules {
             subjects,
             patterns,
-            addresses,
+            addresses: addresses.into_iter().map(|(_, set)| set).collect(),
             ports: ports.into_iter().map(|(p, ())| p).collect(),
             policies,
             grants,
@@ -280,15 +319,18 @@ impl Lower<'_> {
     }
 }
 
-/// Patterns in order of their texts, and the new number of each old one.
-fn ranked_texts(patterns: HashMap<String, (u32, Pattern)>) -> (Vec<(String, Pattern)>, Vec<u32>) {
-    let mut items: Vec<(String, (u32, Pattern))> = patterns.into_iter().collect();
-    sort_by_bytes(&mut items, |(text, _)| text.as_bytes());
-    let mut numbers = vec![0; items.len()];
-    for (rank, (_, (old, _))) in items.iter().enumerate() {
-        numbers[*old as usize] = rank as u32;
+/// The distinct patterns in order of their texts, and the number of each given one among them.
+fn ranked_patterns(given: &[Pattern]) -> (Vec<Pattern>, Vec<u32>) {
+    let mut distinct: Vec<Pattern> = Vec::with_capacity(given.len());
+    let mut numbers = vec![0; given.len()];
+    for index in sorted_indexes(given.len() as u32, |i| given[i as usize].text().as_bytes()) {
+        let pattern = &given[index as usize];
+        if distinct.last() != Some(pattern) {
+            distinct.push(pattern.clone());
+        }
+        numbers[index as usize] = distinct.len() as u32 - 1;
     }
-    (items.into_iter().map(|(text, (_, pattern))| (text, pattern)).collect(), numbers)
+    (distinct, numbers)
 }
 
 /// Items in order, and the new number of each old one.

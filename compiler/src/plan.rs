@@ -1,11 +1,13 @@
 //! Rules to tables: numbers for everything that the kernel reads.
 
+use crate::addresses::Ranges;
 use crate::automaton::{self, Classes, OverBudget};
-use crate::lower::{Rules, Servers, What};
-use crate::policy::{Profile, Ranges};
+use crate::document::Refuse;
+use crate::lower::{Rules, Servers, Usage, What};
+use crate::policy::Profile;
 use fqdn_image::Pattern;
 use fqdn_image::abi::{self, Grant, PortRange, Resolver};
-use fqdn_image::tables::{SelectorText, Tables};
+use fqdn_image::tables::{Locality, SelectorText, Tables};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why rules fit into no tables.
@@ -27,12 +29,13 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         usize::from(u16::MAX),
     )?;
 
-    let patterns: Vec<&(String, Pattern)> = rules.patterns.iter().filter(|(_, p)| *p != Pattern::Everything).collect();
-    let star = patterns.len() != rules.patterns.len();
+    let star = rules.patterns.iter().position(Pattern::is_everything);
+    // INVARIANT: `*` sorts before every other text.
+    let patterns = &rules.patterns[star.map_or(0, |at| at + 1)..];
+    let star = star.is_some();
     let first_names = abi::SELECTOR_NEVER + 1;
     let first_addresses = first_names + patterns.len() as u32;
     let selectors_n = first_addresses - 1 + rules.addresses.len() as u32;
-    // `*` sorts before every other text.
     let name_selector = |n: u32| match (star, n) {
         (true, 0) => abi::SELECTOR_STAR,
         (true, n) => first_names + n - 1,
@@ -41,63 +44,65 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     let address_selector = |n: u32| first_addresses + n;
 
     let mut selectors = vec![
-        SelectorText::Names("(any name)".into()),
-        SelectorText::Names("*".into()),
-        SelectorText::Addresses("(never learned)".into()),
+        SelectorText::AnyName,
+        SelectorText::Names(Pattern::everything()),
+        SelectorText::Addresses("(never learned)".into(), Locality::Any),
     ];
-    selectors.extend(patterns.iter().map(|(text, _)| SelectorText::Names(text.clone())));
-    selectors.extend(rules.addresses.iter().map(|(text, _)| SelectorText::Addresses(text.clone())));
+    selectors.extend(patterns.iter().cloned().map(SelectorText::Names));
+    selectors.extend(rules.addresses.iter().map(|set| SelectorText::Addresses(set.text.clone(), set.locality)));
 
-    let mut grants: Vec<Vec<Grant>> = vec![Vec::new(); selectors_n as usize];
-    for grant in &rules.grants {
-        let selector = match grant.what {
+    // INVARIANT: rules are sorted by what they are about, in the order of the selectors.
+    let mut grants_n = vec![0u32; selectors_n as usize];
+    let mut grants: Vec<Grant> = Vec::with_capacity(rules.grants.len());
+    for about in rules.grants.chunk_by(|a, b| a.what == b.what) {
+        let selector = match about[0].what {
             What::AnyName => abi::SELECTOR_ANY,
             What::Names(n) => name_selector(n),
             What::Addresses(n) => address_selector(n),
         };
-        grants[selector as usize - 1].push(Grant {
+        let first = grants.len();
+        grants_n[selector as usize - 1] = about.len() as u32;
+        grants.extend(about.iter().map(|grant| Grant {
             subject: grant.subject.map_or(abi::SUBJECT_ALL, |s| s + 1),
             ports: grant.ports,
-            servers: match grant.servers {
-                None => 0,
-                Some(Servers::Resolvers(mask)) => mask,
-                Some(Servers::Addresses(n)) => abi::SERVERS_CIDR | address_selector(n),
+            servers: match grant.usage {
+                Usage::Reach => 0,
+                Usage::Deny => abi::SERVERS_DENY,
+                Usage::Ask(Servers::Resolvers(mask)) => mask,
+                Usage::Ask(Servers::Addresses(n)) => abi::SERVERS_CIDR | address_selector(n),
             },
             policy: grant.policy,
-        });
-    }
-    for rows in &mut grants {
-        rows.sort_unstable_by_key(|g| (g.subject, g.servers, g.ports, g.policy));
+        }));
+        grants[first..].sort_unstable_by_key(|g| (g.subject, g.servers, g.ports, g.policy));
     }
 
     let mut classes = Classes::new(selectors_n);
-    let named: Vec<(&Pattern, u32)> = patterns.into_iter().map(|(_, pattern)| pattern).zip(first_names..).collect();
-    let automaton = automaton::build(&named, &mut classes).map_err(PlanError::Budget)?;
-    let mut ranges: Vec<(&Ranges, u32)> = rules.addresses.iter().zip(first_addresses..).map(|((_, r), id)| (r, id)).collect();
+    let automaton = automaton::build(patterns, first_names, &mut classes).map_err(PlanError::Budget)?;
+    let mut ranges: Vec<(&Ranges, u32)> =
+        rules.addresses.iter().zip(first_addresses..).map(|(set, id)| (&set.ranges, id)).collect();
     let never: Ranges = rules.never.iter().map(|cidr| cidr.range()).collect();
     ranges.push((&never, abi::SELECTOR_NEVER));
     let intervals = intervals(&ranges, &mut classes);
     limit("selectors that match one name", classes.rows.iter().map(Vec::len).max().unwrap_or(0), abi::CLASS_MAX as usize)?;
 
     let mut subjects = vec![(String::new(), 0)];
-    subjects.extend(
-        rules
-            .subjects
-            .iter()
-            .map(|(selector, deny)| (selector.to_string(), if *deny { abi::SUBJECT_DEFAULT_DENY as u16 } else { 0 })),
-    );
+    subjects.extend(rules.subjects.iter().map(|(selector, stance)| {
+        let deny = if stance.default_deny { abi::SUBJECT_DEFAULT_DENY } else { 0 };
+        (selector.to_string(), (deny | if stance.denies { abi::SUBJECT_DENIES } else { 0 }) as u16)
+    }));
     let sets = rules
         .ports
         .iter()
         .map(|set| set.iter().map(|p| PortRange { proto: p.proto, low: p.low, high: p.high, pad: 0 }).collect())
         .collect();
     Ok(Tables {
-        flags: if star { abi::IMAGE_STAR } else { 0 },
+        flags: flags(rules, profile, star),
         ttl: profile.ttl,
         dns_ports: rules.dns_ports.clone(),
         automaton,
         classes: classes.rows,
         selectors,
+        grants_n,
         grants,
         sets,
         intervals,
@@ -107,6 +112,20 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         profile: profile.text.join("\n"),
         patterns: rules.patterns.len() as u32,
     })
+}
+
+fn flags(rules: &Rules, profile: &Profile, star: bool) -> u32 {
+    let set = |flag, on| if on { flag } else { 0 };
+    let refuse = match profile.refuse {
+        Refuse::Drop => 0,
+        Refuse::Nxdomain => 1,
+        Refuse::Nodata => 2,
+        Refuse::Refused => 3,
+    };
+    set(abi::IMAGE_STAR, star)
+        | set(abi::IMAGE_CHAIN, profile.chain)
+        | set(abi::IMAGE_DENY, rules.subjects.iter().any(|(_, stance)| stance.denies))
+        | refuse << abi::IMAGE_REFUSE_SHIFT
 }
 
 /// Where one address's class ends and the next begins.

@@ -1,8 +1,10 @@
 //! The cluster's facts: from a document, or the defaults that suit a single machine.
 
+use crate::addresses::Cidr;
 use crate::diagnostic::{Code, Findings};
 use crate::document::{Cnames, InCluster, ProfileDocument, Refuse};
-use crate::policy::{Cidr, Profile, Resolver};
+use crate::entity;
+use crate::policy::{Profile, Resolver};
 use crate::source::Source;
 use crate::yaml::{Node, Step};
 use fqdn_image::abi;
@@ -31,9 +33,11 @@ pub fn default() -> Profile {
         resolvers,
         cluster: Vec::new(),
         delegate: false,
-        host: Vec::new(),
+        entities: Default::default(),
         ttl: [0, 86_400, 0],
         never_learn: Vec::new(),
+        chain: false,
+        refuse: Refuse::default(),
         given: false,
     };
     describe(&mut profile);
@@ -120,10 +124,14 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         None => {}
     }
     for (name, texts) in document.entities.iter().flatten() {
-        let addresses = list(name, texts, &[Step::Key("entities"), Step::Key(name)], findings);
-        if name == "host" || name == "remote-node" {
-            profile.host.extend(addresses);
+        let path = [Step::Key("entities"), Step::Key(name)];
+        if !entity::GROUPS.contains(&name.as_str()) {
+            let message = format!("`{}` is no entity with addresses of its own", name.escape_default());
+            let span = root.get("entities").and_then(|e| e.key_span(name)).unwrap_or(root.span);
+            findings.at(Code::Entity, source, span, message, "not known", format!("one of: {}", entity::GROUPS.join(", ")));
         }
+        let addresses = list(name, texts, &path, findings);
+        profile.entities.insert(name.clone(), addresses);
     }
     if let Some(ttl) = &document.ttl {
         for (i, (key, text)) in [("min", &ttl.min), ("max", &ttl.max), ("grace", &ttl.grace)].into_iter().enumerate() {
@@ -147,24 +155,22 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
             findings.at(Code::BadProfile, source, at(&[Step::Key("ttl")]), "the least ttl is over the most", "here", "");
         }
     }
-    if document.cnames == Some(Cnames::Chain) {
-        findings.at(
-            Code::Unsupported,
-            source,
-            at(&[Step::Key("cnames")]),
-            "`cnames: chain` cannot be enforced yet",
-            "not supported",
-            "write `cnames: question`",
-        );
+    profile.chain = document.cnames == Some(Cnames::Chain);
+    if profile.chain {
+        let span = at(&[Step::Key("cnames")]);
+        let message = "the kernel programs of this version credit the question only";
+        findings.at(Code::CnamesChain, source, span, message, "narrower than written", "");
     }
+    profile.refuse = document.refuse.unwrap_or_default();
     if document.refuse.is_some_and(|refuse| refuse != Refuse::Drop) {
+        let span = at(&[Step::Key("refuse")]);
         findings.at(
             Code::RefuseDrop,
             source,
-            at(&[Step::Key("refuse")]),
+            span,
             "a refused query fails with EPERM for now",
             "no answer is made",
-            "write `refuse: drop`",
+            "the choice is kept in the image",
         );
     }
     if let Some(texts) = &document.never_learn {
@@ -199,12 +205,20 @@ fn describe(profile: &mut Profile) {
         text.push(format!("clusterCIDRs {}", join(&profile.cluster)));
     }
     text.push(format!("inCluster {}", if profile.delegate { "delegate" } else { "deny" }));
-    if !profile.host.is_empty() {
-        text.push(format!("host {}", join(&profile.host)));
+    for (name, addresses) in &profile.entities {
+        text.push(format!("entity {name} {}", join(addresses)));
     }
     if !profile.never_learn.is_empty() {
         text.push(format!("neverLearn {}", join(&profile.never_learn)));
     }
     text.push(format!("ttl min {}s max {}s grace {}s", profile.ttl[0], profile.ttl[1], profile.ttl[2]));
+    text.push(format!("cnames {}", if profile.chain { "chain" } else { "question" }));
+    let refuse = match profile.refuse {
+        Refuse::Nxdomain => "nxdomain",
+        Refuse::Nodata => "nodata",
+        Refuse::Refused => "refused",
+        Refuse::Drop => "drop",
+    };
+    text.push(format!("refuse {refuse}"));
     profile.text = text;
 }

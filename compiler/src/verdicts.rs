@@ -1,10 +1,10 @@
 //! Verdict tables: questions whose answers people wrote down, put to the image and to the reference.
 
+use crate::addresses::Cidr;
 use crate::diagnostic::{Code, Findings};
 use crate::document::{Expect, VerdictsDocument, WorkloadEntry};
 use crate::eval::Question;
 use crate::lower::Rules;
-use crate::policy::Cidr;
 use crate::schema;
 use crate::source::Source;
 use crate::yaml;

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x6e9596c8db17a117ULL
+#define FQDN_ABI 0x1171e53a81ffc79eULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -17,18 +17,28 @@
 #define FQDN_NEXT_RESEED 0x80000000U /* In `next`: the state's edges hash from the state's id, not from the path that led here. */
 #define FQDN_IMAGE_STAR 1U /* Image flag: some selector is the bare `*`. */
 #define FQDN_IMAGE_CHAIN 2U /* Image flag: every name on a CNAME chain is credited, not only the question. */
+#define FQDN_IMAGE_DENY 4U /* Image flag: some grant denies. */
+#define FQDN_IMAGE_REFUSE_SHIFT 8U /* Image flags: how a query is refused, 0 = no answer, 1 = NXDOMAIN, 2 = NODATA, 3 = REFUSED. */
+#define FQDN_LAYERS_MAX 4U /* Most layers of the automaton. */
+#define FQDN_KIND_NAMES 0U /* Kind of a selector: names. */
+#define FQDN_KIND_ADDRESSES 1U /* Kind of a selector: addresses. */
+#define FQDN_KIND_ELSEWHERE 2U /* Kind of a selector: addresses, but for this host's own. */
+#define FQDN_KIND_HERE 3U /* Kind of a selector: addresses, but only this host's own. */
 #define FQDN_SELECTOR_ANY 1U /* Selector of rules without names: any name that may be asked. */
 #define FQDN_SELECTOR_STAR 2U /* Selector `*`: any name made of the letters that a pattern may hold. */
 #define FQDN_SELECTOR_NEVER 3U /* Selector of addresses that no answer may teach. */
 #define FQDN_SUBJECT_ALL 0U /* Subject that every bound workload has. */
 #define FQDN_SUBJECT_DEFAULT_DENY 1U /* Subject flag: some policy of it asks for default deny. */
+#define FQDN_SUBJECT_DENIES 2U /* Subject flag: some grant of it denies. */
 #define FQDN_PORTS_ANY 0U /* Port set of rules without ports: every protocol and port. */
 #define FQDN_SERVERS_CIDR 0x80000000U /* In `servers` of a grant: the rest is the selector of the server's address. */
+#define FQDN_SERVERS_DENY 0x40000000U /* In `servers` of a grant, alone: these addresses are denied. */
 #define FQDN_RESOLVER_ENTRIES 24U /* Most resolver entries; the rest of `servers` is a bit for each. */
 #define FQDN_DNS_PORTS 8U /* Most DNS ports of an image. */
 #define FQDN_SUBJECTS_MAX 64U /* Most subjects of a workload. */
 #define FQDN_CLASS_MAX 1024U /* Most selectors of a class, and of a class and a subject's grants together. */
 #define FQDN_BINDING_ENFORCED 1U /* Binding flag: a subject of it asks for default deny. */
+#define FQDN_BINDING_DENIES 2U /* Binding flag: a subject of it denies something. */
 #define FQDN_MODE_ENFORCE 0U /* Mode of a workload: refused packets are dropped. */
 #define FQDN_MODE_AUDIT 1U /* Mode of a workload: refused packets are counted and passed. */
 #define FQDN_LEARNED_NAMES 8U /* Names remembered for an address of a workload. */
@@ -157,7 +167,8 @@ struct fqdn_image_rows {
 	__u32 ranges_n; /* Number of port ranges. */
 	__u32 cidrs; /* First block of the address intervals. */
 	__u32 cidrs_n; /* Number of address intervals. */
-	__u32 pad[2]; /* Zero. */
+	__u32 layers; /* Layers of the automaton, 1 to `LAYERS_MAX`; the states 1 to this are their roots. */
+	__u32 pad; /* Zero. */
 };
 _Static_assert(sizeof(struct fqdn_image_rows) == 64, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_image_rows, members) == 0, "offset");
@@ -174,7 +185,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_image_rows, ranges) == 40, "offset
 _Static_assert(__builtin_offsetof(struct fqdn_image_rows, ranges_n) == 44, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_image_rows, cidrs) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_image_rows, cidrs_n) == 52, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_image_rows, pad) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, layers) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_rows, pad) == 60, "offset");
 
 /* Block 3: where the tables lie that only user space reads. */
 struct fqdn_image_texts {
@@ -241,7 +253,7 @@ struct fqdn_selector {
 	__u32 grants_n; /* Number of its grants, ascending by subject. */
 	__u32 text; /* Position of its text. */
 	__u16 text_len; /* Length of its text. */
-	__u16 kind; /* 0 = pattern of names, 1 = addresses. */
+	__u16 kind; /* `KIND_*`. */
 };
 _Static_assert(sizeof(struct fqdn_selector) == 16, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_selector, grants) == 0, "offset");
@@ -254,7 +266,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_selector, kind) == 14, "offset");
 struct fqdn_grant {
 	__u32 subject; /* Who. */
 	__u32 ports; /* Port set. */
-	__u32 servers; /* 0 = may reach; else may ask these servers: a bit for each resolver entry, or `SERVERS_CIDR` and a selector. */
+	__u32 servers; /* 0 = may reach; `SERVERS_DENY` = may not; else may ask these servers: entries' bits, or `SERVERS_CIDR` and a selector. */
 	__u32 policy; /* Policy that says so. */
 };
 _Static_assert(sizeof(struct fqdn_grant) == 16, "size");

@@ -13,6 +13,11 @@
 #define JUDGE_STEPS 131072
 #define SEARCH_STEPS 32
 
+/* What a grant is for. */
+#define USE_REACH 0
+#define USE_ASK 1
+#define USE_DENY 2
+
 static long interval_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
@@ -32,7 +37,7 @@ static long interval_step(__u32 i, struct job *job)
 	return 0;
 }
 
-/* Class of an address: the interval that holds it. */
+/* Class of an address: the interval that holds it; and whether it is this host's, which no image can say. */
 static __noinline __u32 address_class(struct job *job, const union address *address)
 {
 	struct scratch *s = job->s;
@@ -40,6 +45,7 @@ static __noinline __u32 address_class(struct job *job, const union address *addr
 
 	s->address[0] = bpf_be64_to_cpu(address->half[0]);
 	s->address[1] = bpf_be64_to_cpu(address->half[1]);
+	s->local = bpf_map_lookup_elem(&locals, address) != NULL;
 	s->low = 0;
 	s->high = job->rows->cidrs_n;
 	bpf_loop(SEARCH_STEPS, interval_step, job, 0);
@@ -128,13 +134,27 @@ static __always_inline int ports_hold(struct job *job, __u32 set)
 	return s->found;
 }
 
+/* A selector of addresses may leave out this host's, or mean them alone. */
+static __always_inline int kind_holds(const struct scratch *s, __u32 kind)
+{
+	return kind < FQDN_KIND_ELSEWHERE || (kind == FQDN_KIND_HERE) == s->local;
+}
+
 static __always_inline int server_holds(struct job *job, __u32 servers)
 {
+	__u32 id = servers & ~FQDN_SERVERS_CIDR;
 	struct scratch *s = job->s;
+	struct fqdn_selector *selector;
 
-	if (servers & FQDN_SERVERS_CIDR)
-		return class_holds(job, s->server_class, servers & ~FQDN_SERVERS_CIDR);
-	return (servers & s->entries) != 0;
+	if (!(servers & FQDN_SERVERS_CIDR))
+		return (servers & s->entries) != 0;
+	selector = RECORD(job, job->rows->selectors, id - 1, struct fqdn_selector);
+	return selector && kind_holds(s, selector->kind) && class_holds(job, s->server_class, id);
+}
+
+static __always_inline __u32 usage_of(const struct fqdn_grant *grant)
+{
+	return grant->servers == 0 ? USE_REACH : grant->servers == FQDN_SERVERS_DENY ? USE_DENY : USE_ASK;
 }
 
 static long search_step(__u32 i, struct job *job)
@@ -176,11 +196,16 @@ static __always_inline __u32 next_selector(struct job *job)
 		return s->with_any ? FQDN_SELECTOR_ANY : 0;
 	if (turn == 1)
 		return s->with_star ? FQDN_SELECTOR_STAR : 0;
-	if (turn == 2)
-		return open_class(job, s->judged_class, &s->members_first, &s->members_left);
+	if (turn == 2) {
+		if (s->judged_at >= s->judged_n) {
+			s->done = 1;
+			return 0;
+		}
+		return open_class(job, s->judged[s->judged_at++ & (FQDN_LAYERS_MAX - 1)], &s->members_first, &s->members_left);
+	}
 	if (turn - 3 < s->members_left)
 		return member(job, s->members_first + turn - 3);
-	s->done = 1;
+	s->turn = 2;
 	return 0;
 }
 
@@ -207,7 +232,7 @@ static long judge_step(__u32 i, struct job *job)
 		s->grant_end = selector->grants + selector->grants_n;
 		s->subject_at = 0;
 		s->subject = NO_GRANT;
-		s->selector = s->grant == s->grant_end ? 0 : id;
+		s->selector = s->grant == s->grant_end || !kind_holds(s, selector->kind) ? 0 : id;
 		return 0;
 	}
 	if (s->subject == NO_GRANT) { /* 2 */
@@ -225,9 +250,9 @@ static long judge_step(__u32 i, struct job *job)
 		return 0;
 	}
 	s->grant++;
-	if ((grant->servers != 0) != s->asks)
+	if (usage_of(grant) != s->usage)
 		return 0;
-	if (s->asks && !server_holds(job, grant->servers))
+	if (s->usage == USE_ASK && !server_holds(job, grant->servers))
 		return 0;
 	if (!ports_hold(job, grant->ports))
 		return 0;
@@ -242,12 +267,50 @@ static __noinline int judge(struct job *job)
 	struct scratch *s = job->s;
 
 	s->turn = 0;
+	s->judged_at = 0;
 	s->members_left = 0;
 	s->selector = 0;
 	s->done = 0;
 	s->allowed = 0;
 	bpf_loop(JUDGE_STEPS, judge_step, job, 0);
 	return s->allowed;
+}
+
+static __always_inline void judge_one(struct scratch *s, __u32 class)
+{
+	s->judged[0] = class;
+	s->judged_n = 1;
+}
+
+/* The name just walked: its class of every layer. */
+static __always_inline void judge_name(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	for (int i = 0; i < FQDN_LAYERS_MAX; i++)
+		s->judged[i] = s->classes[i];
+	s->judged_n = job->rows->layers;
+}
+
+/* The generation under which one class says all of a name. With several layers none: the name is walked each time. */
+static __always_inline __u64 class_generation(const struct job *job)
+{
+	return job->rows->layers == 1 ? job->s->generation : 0;
+}
+
+/* Is the flow's destination denied, whatever else allows it? */
+static __noinline int is_denied(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	if (!(job->binding->flags & FQDN_BINDING_DENIES))
+		return 0;
+	s->usage = USE_DENY;
+	s->any_port = 0;
+	s->with_any = 0;
+	s->with_star = 0;
+	judge_one(s, address_class(job, &s->flow.dest));
+	return judge(job);
 }
 
 #endif

@@ -54,8 +54,8 @@ static __always_inline int may_learn(struct job *job)
 
 	if (!class_holds(job, class, FQDN_SELECTOR_NEVER))
 		return 1;
-	s->judged_class = class;
-	s->asks = 0;
+	judge_one(s, class);
+	s->usage = USE_REACH;
 	s->any_port = 1;
 	s->with_any = 0;
 	s->with_star = 0;

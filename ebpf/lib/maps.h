@@ -69,6 +69,15 @@ struct {
 	PINNED;
 } resolvers SEC(".maps");
 
+/* This host's own addresses, as the last `apply` found them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(key_size, 16); /* union address */
+	__uint(value_size, 4);
+	PINNED;
+} locals SEC(".maps");
+
 /* LRU: a question that never meets its answer makes room by itself; losing one only means not learning. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -88,15 +88,17 @@ static __noinline int may_ask(struct job *job)
 {
 	struct scratch *s = job->s;
 
+	if (is_denied(job))
+		return 0;
 	walk_name(job);
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
-	s->asks = 1;
+	s->usage = USE_ASK;
 	s->any_port = 0;
 	s->with_any = 1;
 	s->with_star = s->plain;
-	s->judged_class = s->class;
+	judge_name(job);
 	s->entries = resolver_entries(s->generation, &s->flow.dest);
 	s->server_class = address_class(job, &s->flow.dest);
 	return judge(job);
@@ -124,7 +126,7 @@ static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock,
 	key.id = *(__u16 *)s->message;
 	key.port = s->flow.dest_port;
 	key.proto = s->flow.proto;
-	s->question.generation = s->generation;
+	s->question.generation = class_generation(job);
 	s->question.time = s->now;
 	s->question.cgroup = s->cgroup;
 	s->question.class = s->class;

@@ -22,7 +22,7 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 		read_plain(job);
 	entry->class = s->class;
 	entry->plain = s->plain;
-	entry->generation = s->generation;
+	entry->generation = class_generation(job);
 	return 1;
 }
 
@@ -33,12 +33,13 @@ static long learned_step(__u32 i, struct job *job)
 
 	if (!entry->name || s->now >= entry->expiry)
 		return 0;
+	judge_one(s, entry->class);
 	if (entry->generation != s->generation) {
 		if (!restate(job, entry))
 			return 0;
 		s->restated |= 1U << (i & (FQDN_LEARNED_NAMES - 1));
+		judge_name(job);
 	}
-	s->judged_class = entry->class;
 	s->with_star = s->has_star && entry->plain;
 	if (!judge(job))
 		return 0;
@@ -103,12 +104,14 @@ static __noinline int may_reach(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	s->asks = 0;
+	if (is_denied(job))
+		return 0;
+	s->usage = USE_REACH;
 	s->any_port = 0;
 	s->with_any = 0;
 	if (reach_by_name(job))
 		return 1;
-	s->judged_class = address_class(job, &s->flow.dest);
+	judge_one(s, address_class(job, &s->flow.dest));
 	s->with_star = 0;
 	s->expiry = 0;
 	return judge(job);

@@ -43,6 +43,8 @@ struct scratch {
 	__u32 state;
 	__u32 class;
 	__u32 edge_class, edge_next;
+	__u32 layer, walked;
+	__u32 classes[FQDN_LAYERS_MAX]; /* one from each layer */
 	__u32 glob_at, glob_left;
 	__u64 glob_on, glob_keep, glob_present;
 
@@ -51,15 +53,16 @@ struct scratch {
 	__u64 cgroup;
 	__u64 now;
 	struct flow flow;
-	__u32 judged_class;
+	__u32 judged[FQDN_LAYERS_MAX], judged_n; /* classes */
 	__u32 with_any, with_star;
 	__u32 has_star;    /* the image has a bare star */
-	__u32 asks;        /* 0 = may it be reached, 1 = may it be asked */
+	__u32 usage;       /* may it be reached, may it be asked, is it denied */
+	__u32 local;       /* the address is one of this host's */
 	__u32 any_port;
 	__u32 entries;     /* resolver entries that the server belongs to */
 	__u32 server_class;
 	/* loop state */
-	__u32 turn, members_first, members_left;
+	__u32 turn, judged_at, members_first, members_left;
 	__u32 selector, grant, grant_end, subject_at, subject;
 	__u32 low, high, wanted;
 	__u64 address[2];  /* looked for, host order */

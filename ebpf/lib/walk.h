@@ -172,19 +172,32 @@ static __noinline int take_wildcard(struct job *job, __u32 at, __u32 length)
 	return state->star;
 }
 
+static __always_inline void enter_layer(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	s->state = s->layer + 1; /* the roots are the first states */
+	s->seed = reseed(job->walk, s->state);
+	s->class = 0;
+	s->walked = 0;
+}
+
+/* One label, or the end of a layer. A name that runs past a leaf has no class. */
 static long walk_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 at, length, state;
 	__u64 hash;
 
-	if (i >= s->labels)
-		return 1;
-	if (s->state == 0) {
-		s->class = 0;
-		return 1;
+	if (s->walked >= s->labels || s->state == 0) {
+		s->classes[s->layer & (FQDN_LAYERS_MAX - 1)] = s->walked >= s->labels ? s->class : 0;
+		s->layer++;
+		if (s->layer >= job->rows->layers)
+			return 1;
+		enter_layer(job);
+		return 0;
 	}
-	at = s->label_at[(s->labels - 1 - i) & 127] & 255;
+	at = s->label_at[(s->labels - 1 - s->walked) & 127] & 255;
 	length = s->question.name[at];
 	if (length > FQDN_LABEL_INLINE) {
 		long_words(s, at, length, job->walk->k[2]);
@@ -201,7 +214,7 @@ static long walk_step(__u32 i, struct job *job)
 		if (!take_wildcard(job, at, length)) {
 			s->class = 0;
 			s->state = 0;
-			return 1;
+			return 0;
 		}
 	}
 	hash = s->hash;
@@ -209,18 +222,20 @@ static long walk_step(__u32 i, struct job *job)
 	s->seed = s->edge_next & FQDN_NEXT_RESEED ? reseed(job->walk, state) : hash;
 	s->class = s->edge_class;
 	s->state = state;
+	s->walked++;
 	return 0;
 }
 
-/* Class of the question's name, whose labels have been found: `class`. */
+/* Classes of the question's name, whose labels have been found: `classes`, and `class` of the first layer. */
 static __noinline int walk_name(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	s->state = 1;
-	s->seed = reseed(job->walk, 1);
-	s->class = 0;
-	bpf_loop(FQDN_LABELS_MAX, walk_step, job, 0);
+	s->layer = 0;
+	__builtin_memset(s->classes, 0, sizeof(s->classes));
+	enter_layer(job);
+	bpf_loop((FQDN_LABELS_MAX + 1) * FQDN_LAYERS_MAX, walk_step, job, 0);
+	s->class = s->classes[0];
 	return 0;
 }
 

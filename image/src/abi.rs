@@ -132,6 +132,20 @@ constants! {
     IMAGE_STAR: u32 = 1;
     /// Image flag: every name on a CNAME chain is credited, not only the question.
     IMAGE_CHAIN: u32 = 2;
+    /// Image flag: some grant denies.
+    IMAGE_DENY: u32 = 4;
+    /// Image flags: how a query is refused, 0 = no answer, 1 = NXDOMAIN, 2 = NODATA, 3 = REFUSED.
+    IMAGE_REFUSE_SHIFT: u32 = 8;
+    /// Most layers of the automaton.
+    LAYERS_MAX: u32 = 4;
+    /// Kind of a selector: names.
+    KIND_NAMES: u32 = 0;
+    /// Kind of a selector: addresses.
+    KIND_ADDRESSES: u32 = 1;
+    /// Kind of a selector: addresses, but for this host's own.
+    KIND_ELSEWHERE: u32 = 2;
+    /// Kind of a selector: addresses, but only this host's own.
+    KIND_HERE: u32 = 3;
     /// Selector of rules without names: any name that may be asked.
     SELECTOR_ANY: u32 = 1;
     /// Selector `*`: any name made of the letters that a pattern may hold.
@@ -142,10 +156,14 @@ constants! {
     SUBJECT_ALL: u32 = 0;
     /// Subject flag: some policy of it asks for default deny.
     SUBJECT_DEFAULT_DENY: u32 = 1;
+    /// Subject flag: some grant of it denies.
+    SUBJECT_DENIES: u32 = 2;
     /// Port set of rules without ports: every protocol and port.
     PORTS_ANY: u32 = 0;
     /// In `servers` of a grant: the rest is the selector of the server's address.
     SERVERS_CIDR: u32 = 0x8000_0000;
+    /// In `servers` of a grant, alone: these addresses are denied.
+    SERVERS_DENY: u32 = 0x4000_0000;
     /// Most resolver entries; the rest of `servers` is a bit for each.
     RESOLVER_ENTRIES: u32 = 24;
     /// Most DNS ports of an image.
@@ -156,6 +174,8 @@ constants! {
     CLASS_MAX: u32 = 1024;
     /// Binding flag: a subject of it asks for default deny.
     BINDING_ENFORCED: u32 = 1;
+    /// Binding flag: a subject of it denies something.
+    BINDING_DENIES: u32 = 2;
     /// Mode of a workload: refused packets are dropped.
     MODE_ENFORCE: u32 = 0;
     /// Mode of a workload: refused packets are counted and passed.
@@ -315,8 +335,10 @@ records! {
         48 cidrs: u32,
         /// Number of address intervals.
         52 cidrs_n: u32,
+        /// Layers of the automaton, 1 to `LAYERS_MAX`; the states 1 to this are their roots.
+        56 layers: u32,
         /// Zero.
-        56 pad: [u32; 2],
+        60 pad: u32,
     }
     /// Block 3: where the tables lie that only user space reads.
     ImageTexts "image_texts" 64 {
@@ -381,7 +403,7 @@ records! {
         8 text: u32,
         /// Length of its text.
         12 text_len: u16,
-        /// 0 = pattern of names, 1 = addresses.
+        /// `KIND_*`.
         14 kind: u16,
     }
     /// One subject may use one selector.
@@ -390,7 +412,7 @@ records! {
         0 subject: u32,
         /// Port set.
         4 ports: u32,
-        /// 0 = may reach; else may ask these servers: a bit for each resolver entry, or `SERVERS_CIDR` and a selector.
+        /// 0 = may reach; `SERVERS_DENY` = may not; else may ask these servers: entries' bits, or `SERVERS_CIDR` and a selector.
         8 servers: u32,
         /// Policy that says so.
         12 policy: u32,

@@ -275,7 +275,7 @@ impl Image {
     fn check_rows(&self) -> Result<()> {
         let (r, t) = (&self.rows, &self.texts);
         let at = |base: u32, index: u32, size: usize| base as usize * BLOCK_BYTES + index as usize * size;
-        if r.pad != [0; 2] || t.pad != [0; 5] {
+        if r.pad != 0 || t.pad != [0; 5] {
             return fail("header is padded with something", 2 * BLOCK_BYTES);
         }
         let ports: Vec<u16> = self.dns_ports().collect();
@@ -301,7 +301,7 @@ impl Image {
             let selector = self.selector(id);
             let here = at(r.selectors, id - 1, 16);
             self.check_text("selector", selector.text, u32::from(selector.text_len))?;
-            if u64::from(selector.grants) != next || selector.kind > 1 {
+            if u64::from(selector.grants) != next || u32::from(selector.kind) > KIND_HERE {
                 return fail("selector's grants out of order", here);
             }
             next += u64::from(selector.grants_n);
@@ -319,6 +319,11 @@ impl Image {
                 }
                 if grant.subject >= t.subjects_n || grant.ports >= r.sets_n || grant.policy >= t.policies_n {
                     return fail("grant points outside its tables", here);
+                }
+                let names = u32::from(selector.kind) == KIND_NAMES;
+                if grant.servers == SERVERS_DENY && !names {
+                    before = Some(key);
+                    continue;
                 }
                 if (grant.servers & SERVERS_CIDR != 0 && (server == 0 || server > r.selectors_n))
                     || (grant.servers & SERVERS_CIDR == 0 && server >= 1 << RESOLVER_ENTRIES)
@@ -381,7 +386,8 @@ impl Image {
 
     fn check_automaton(&self) -> Result<()> {
         let w = &self.walk;
-        if w.states == 0 || w.buckets == 0 {
+        let layers = self.rows.layers;
+        if layers == 0 || layers > LAYERS_MAX || w.states < layers || w.buckets == 0 {
             return fail("automaton without a root", BLOCK_BYTES);
         }
         for id in 1..=w.states {

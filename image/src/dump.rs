@@ -35,7 +35,9 @@ pub fn dump(image: &Image) -> Result<String, DumpError> {
         for grant in image.grants(id) {
             let policy = image.policy(grant.policy);
             let ports = ports_text(&image.ports(grant.ports));
-            let line = if grant.servers == 0 {
+            let line = if grant.servers == abi::SERVERS_DENY {
+                format!("  deny     {text:<40} {ports:<20} {policy}")
+            } else if grant.servers == 0 {
                 format!("  reach    {text:<40} {ports:<20} {policy}")
             } else {
                 format!("  resolve  {text:<40} {:<20} {policy}", format!("{} {ports}", servers_text(image, grant.servers)))
@@ -93,7 +95,7 @@ pub fn dump_all(image: &Image) -> Result<String, DumpError> {
 fn check_own_text(image: &Image, id: u32) -> Result<(), DumpError> {
     let selector = image.selector(id);
     let text = image.selector_text(id);
-    if selector.kind != 0 {
+    if u32::from(selector.kind) != abi::KIND_NAMES {
         return Ok(());
     }
     let fail = || DumpError(text.to_owned());

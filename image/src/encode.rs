@@ -2,7 +2,7 @@
 
 use crate::abi::{self, *};
 use crate::hash::{Keys, buckets};
-use crate::tables::{SelectorText, Tables};
+use crate::tables::Tables;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -108,18 +108,12 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
         classes.push(Span { first: count("members", members.len())?, count: count("members", class.len())? });
         members.extend(class);
     }
-    let mut grants: Vec<Grant> = Vec::new();
-    let mut selectors = Vec::new();
-    for (text, rows) in tables.selectors.iter().zip(&tables.grants) {
+    let mut selectors = Vec::with_capacity(tables.selectors.len());
+    let mut first = 0u32;
+    for (text, grants_n) in tables.selectors.iter().zip(&tables.grants_n) {
         let (at, len) = texts.add(text.text())?;
-        selectors.push(Selector {
-            grants: count("grants", grants.len())?,
-            grants_n: count("grants", rows.len())?,
-            text: at,
-            text_len: len,
-            kind: u16::from(matches!(text, SelectorText::Addresses(_))),
-        });
-        grants.extend(rows);
+        selectors.push(Selector { grants: first, grants_n: *grants_n, text: at, text_len: len, kind: text.kind() });
+        first = first.checked_add(*grants_n).ok_or(EncodeError::TooMany("grants"))?;
     }
     let mut ranges: Vec<PortRange> = Vec::new();
     let mut sets = Vec::new();
@@ -143,15 +137,16 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
         classes_n: count("classes", classes.len())?,
         selectors: out.records(&selectors)?,
         selectors_n: count("selectors", selectors.len())?,
-        grants: out.records(&grants)?,
-        grants_n: count("grants", grants.len())?,
+        grants: out.records(&tables.grants)?,
+        grants_n: count("grants", tables.grants.len())?,
         sets: out.records(&sets)?,
         sets_n: count("port sets", sets.len())?,
         ranges: out.records(&ranges)?,
         ranges_n: count("ports", ranges.len())?,
         cidrs: out.records(&intervals)?,
         cidrs_n: count("address intervals", intervals.len())?,
-        pad: [0; 2],
+        layers: tables.automaton.layers,
+        pad: 0,
     };
 
     let mut subjects = Vec::new();

@@ -32,17 +32,20 @@ pub struct Subjects {
     pub ids: Vec<u32>,
     /// One of them denies by default.
     pub enforced: bool,
+    /// One of them denies something.
+    pub denies: bool,
 }
 
 impl Image {
     /// Which subjects a workload belongs to.
     pub fn subjects_of(&self, labels: &Labels) -> Subjects {
-        let mut subjects = Subjects { ids: vec![abi::SUBJECT_ALL], enforced: false };
+        let mut subjects = Subjects { ids: vec![abi::SUBJECT_ALL], enforced: false, denies: false };
         for id in 1..self.texts.subjects_n {
             let (text, flags) = self.subject(id);
             if Selector::of_image(text).selects(labels) {
                 subjects.ids.push(id);
                 subjects.enforced |= u32::from(flags) & abi::SUBJECT_DEFAULT_DENY != 0;
+                subjects.denies |= u32::from(flags) & abi::SUBJECT_DENIES != 0;
             }
         }
         subjects
@@ -50,7 +53,12 @@ impl Image {
 
     /// May the workload ask some resolver for this name?
     pub fn may_resolve(&self, subjects: &Subjects, name: &WireName) -> Verdict {
-        self.verdict(subjects, &self.selectors_of(name), |grant| grant.servers != 0, "name-not-allowed")
+        self.verdict(
+            subjects,
+            &self.selectors_of(name),
+            |grant| grant.servers != 0 && grant.servers != abi::SERVERS_DENY,
+            "name-not-allowed",
+        )
     }
 
     /// May the workload connect to an address that this name resolved to?
@@ -58,15 +66,16 @@ impl Image {
         if self.dns_ports().any(|p| p == port.port) {
             return if subjects.enforced { Verdict::Deny("dns-port") } else { Verdict::NotSelected };
         }
-        let selectors = self.class(self.class_of(name));
-        let star = (self.head.flags & abi::IMAGE_STAR != 0 && name.is_plain()).then_some(abi::SELECTOR_STAR);
-        let selectors: Vec<u32> = star.into_iter().chain(selectors).collect();
+        let selectors = self.patterns_of(name);
         self.verdict(subjects, &selectors, |grant| self.reaches(grant, port), "name-not-allowed")
     }
 
     /// May the workload connect to this address, were no name learned for it?
     pub fn may_reach_address(&self, subjects: &Subjects, address: u128, port: Port) -> Verdict {
-        let selectors = self.class(self.address_class(address));
+        let selectors = self.address_selectors(address);
+        if self.denies(subjects, &selectors, port) {
+            return Verdict::Deny("denied");
+        }
         if self.dns_ports().any(|p| p == port.port) {
             let server = |grant: &Grant| {
                 grant.servers & abi::SERVERS_CIDR != 0
@@ -80,7 +89,7 @@ impl Image {
 
     /// Port sets of every grant to reach what this name resolves to.
     pub fn reach_sets(&self, subjects: &Subjects, name: &WireName) -> Vec<u32> {
-        self.sets_of(subjects, self.selectors_of(name))
+        self.sets_of(subjects, self.patterns_of(name))
     }
 
     fn sets_of(&self, subjects: &Subjects, selectors: Vec<u32>) -> Vec<u32> {
@@ -97,7 +106,22 @@ impl Image {
 
     /// Port sets of every grant to reach this address.
     pub fn address_sets(&self, subjects: &Subjects, address: u128) -> Vec<u32> {
-        self.sets_of(subjects, self.class(self.address_class(address)))
+        self.sets_of(subjects, self.address_selectors(address))
+    }
+
+    /// Selectors of an address that is not this host's own, which no image can tell.
+    fn address_selectors(&self, address: u128) -> Vec<u32> {
+        let mut selectors = self.class(self.address_class(address));
+        selectors.retain(|id| u32::from(self.selector(*id).kind) != abi::KIND_HERE);
+        selectors
+    }
+
+    /// Does a grant deny, whatever else allows?
+    fn denies(&self, subjects: &Subjects, selectors: &[u32], port: Port) -> bool {
+        let hit = |grant: &Grant| {
+            grant.servers == abi::SERVERS_DENY && subjects.ids.contains(&grant.subject) && self.holds(grant.ports, port)
+        };
+        subjects.denies && selectors.iter().any(|selector| self.grants(*selector).any(|grant| hit(&grant)))
     }
 
     /// Class of an address.

@@ -2,31 +2,24 @@
 
 use crate::name::{WireName, is_plain};
 use std::fmt;
+use std::sync::Arc;
 
 /// What one label of a pattern matches.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Label {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label<'a> {
     /// These bytes.
-    Literal(Vec<u8>),
+    Literal(&'a [u8]),
     /// Any label of plain bytes.
     Star,
     /// Literal parts with stars between them; at least one star and one byte.
-    Glob(Vec<u8>),
+    Glob(&'a [u8]),
 }
 
-/// A pattern, canonical: lower case, no final dot, no two stars in a row but a leading `**.`.
+/// A pattern. INVARIANT: its text is canonical: lower case, no final dot, no two stars in a row but a leading
+/// `**.`, so that two patterns with one meaning have one text. The bare `*` means any name of plain bytes, the root
+/// included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pattern {
-    /// `*`: any name of plain bytes, the root included.
-    Everything,
-    /// Labels from left to right.
-    Labels {
-        /// A leading `**.`: one or more labels before the others.
-        deep: bool,
-        /// The labels, at least one.
-        labels: Vec<Label>,
-    },
-}
+pub struct Pattern(Arc<str>);
 
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,18 +68,53 @@ impl Pattern {
             }
             previous = c as u8;
         }
-        let lower = text.to_ascii_lowercase();
-        let body = lower.strip_suffix('.').unwrap_or(&lower);
+        let body = text.strip_suffix('.').unwrap_or(text);
         if body.bytes().all(|b| b == b'*') {
-            return Ok(Pattern::Everything);
+            return Ok(Pattern("*".into()));
         }
-        let mut parts: Vec<&str> = body.split('.').collect();
-        let first = parts[0];
-        let deep = first.len() >= 2 && first.bytes().all(|b| b == b'*');
+        let stars = body.len() - body.trim_start_matches('*').len();
+        let deep = stars >= 2 && body.as_bytes()[stars] == b'.';
+        let mut canonical = String::with_capacity(body.len());
         if deep {
-            parts.remove(0);
+            canonical.push('*');
         }
-        Ok(Pattern::Labels { deep, labels: parts.into_iter().map(label).collect() })
+        let mut previous = None;
+        for c in body[if deep { stars - 1 } else { 0 }..].chars() {
+            if c != '*' || previous != Some('*') {
+                canonical.push(c.to_ascii_lowercase());
+            }
+            previous = Some(c);
+        }
+        Ok(Pattern(canonical.into()))
+    }
+
+    /// The bare `*`.
+    pub fn everything() -> Self {
+        Pattern("*".into())
+    }
+
+    /// The canonical text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The bare `*`.
+    pub fn is_everything(&self) -> bool {
+        &*self.0 == "*"
+    }
+
+    /// Begins with `**.`: one or more labels before the others.
+    pub fn is_deep(&self) -> bool {
+        self.0.starts_with("**.")
+    }
+
+    /// The labels from left to right, without a leading `**`. (`*` alone has one, but means more.)
+    pub fn labels(&self) -> impl DoubleEndedIterator<Item = Label<'_>> {
+        self.0.strip_prefix("**.").unwrap_or(&self.0).split('.').map(|label| match label.as_bytes() {
+            b"*" => Label::Star,
+            bytes if bytes.contains(&b'*') => Label::Glob(bytes),
+            bytes => Label::Literal(bytes),
+        })
     }
 
     /// Reads a `matchName`: a pattern without wildcards.
@@ -99,9 +127,11 @@ impl Pattern {
 
     /// A name on the wire can match: no label over 63 octets, no more than 255 octets in all.
     pub fn can_match(&self) -> bool {
-        let Pattern::Labels { deep, labels } = self else { return true };
-        let mut octets = 1 + if *deep { 2 } else { 0 };
-        for label in labels {
+        if self.is_everything() {
+            return true;
+        }
+        let mut octets = 1 + if self.is_deep() { 2 } else { 0 };
+        for label in self.labels() {
             let least = match label {
                 Label::Literal(bytes) => bytes.len(),
                 Label::Star => 1,
@@ -117,19 +147,19 @@ impl Pattern {
 
     /// Says directly from the text whether `name` matches: slow and obvious, the measure of every other engine.
     pub fn matches(&self, name: &WireName) -> bool {
+        if self.is_everything() {
+            return name.is_plain();
+        }
         let found = name.labels();
-        let (deep, labels) = match self {
-            Pattern::Everything => return name.is_plain(),
-            Pattern::Labels { deep, labels } => (*deep, labels),
-        };
-        if found.len() < labels.len() {
+        let wanted = self.labels().count();
+        if found.len() < wanted {
             return false;
         }
-        let (before, tail) = found.split_at(found.len() - labels.len());
+        let (before, tail) = found.split_at(found.len() - wanted);
         let plain = |label: &&[u8]| label[1..].iter().all(|b| is_plain(*b));
-        before.is_empty() != deep
+        before.is_empty() != self.is_deep()
             && before.iter().all(plain)
-            && labels.iter().zip(tail).all(|(want, have)| match want {
+            && self.labels().zip(tail).all(|(want, have)| match want {
                 Label::Literal(bytes) => bytes == &have[1..],
                 Label::Star => plain(have),
                 Label::Glob(glob) => plain(have) && glob_matches(glob, &have[1..]),
@@ -138,11 +168,7 @@ impl Pattern {
 
     /// A name that matches, if there is one: stars become `x`.
     pub fn witness(&self) -> Option<WireName> {
-        let text = match self {
-            Pattern::Everything => return WireName::parse("x").ok(),
-            Pattern::Labels { .. } => self.to_string(),
-        };
-        let text = text.replace("**.", "x.");
+        let text = self.0.replace("**.", "x.");
         let labels: Vec<String> = text
             .split('.')
             .map(|l| {
@@ -159,40 +185,29 @@ impl Pattern {
     }
 }
 
-fn label(text: &str) -> Label {
-    if !text.contains('*') {
-        return Label::Literal(text.as_bytes().to_vec());
-    }
-    let mut bytes: Vec<u8> = text.bytes().collect();
-    bytes.dedup_by(|a, b| *a == b'*' && *b == b'*');
-    if bytes == b"*" { Label::Star } else { Label::Glob(bytes) }
-}
-
-/// `glob` against one label's bytes; the bytes are known to be plain.
+/// `glob` against one label's bytes; the bytes are known to be plain. After a mismatch only the last star takes one
+/// byte more: what an earlier star could give, the last can give as well.
 pub fn glob_matches(glob: &[u8], bytes: &[u8]) -> bool {
-    match glob.split_first() {
-        None => bytes.is_empty(),
-        Some((b'*', rest)) => (0..=bytes.len()).any(|skip| glob_matches(rest, &bytes[skip..])),
-        Some((want, rest)) => bytes.split_first().is_some_and(|(have, tail)| have == want && glob_matches(rest, tail)),
+    let (mut at, mut next, mut retry) = (0, 0, None);
+    while next < bytes.len() {
+        if glob.get(at) == Some(&b'*') {
+            retry = Some((at, next));
+            at += 1;
+        } else if glob.get(at) == Some(&bytes[next]) {
+            (at, next) = (at + 1, next + 1);
+        } else if let Some((star, taken)) = retry {
+            retry = Some((star, taken + 1));
+            (at, next) = (star + 1, taken + 1);
+        } else {
+            return false;
+        }
     }
+    glob[at..].iter().all(|b| *b == b'*')
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pattern::Labels { deep, labels } = self else { return f.write_str("*") };
-        if *deep {
-            f.write_str("**.")?;
-        }
-        for (i, label) in labels.iter().enumerate() {
-            if i > 0 {
-                f.write_str(".")?;
-            }
-            match label {
-                Label::Star => f.write_str("*")?,
-                Label::Literal(bytes) | Label::Glob(bytes) => f.write_str(&String::from_utf8_lossy(bytes))?,
-            }
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 

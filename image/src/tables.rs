@@ -1,6 +1,7 @@
 //! The typed content of an image, before it becomes bytes and after.
 
-use crate::abi::{Grant, PortRange, Resolver};
+use crate::abi::{self, Grant, PortRange, Resolver};
+use crate::pattern::Pattern;
 
 /// One edge of the automaton.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,31 +55,60 @@ pub struct WildcardState {
     pub globs: Option<Globs>,
 }
 
-/// The name automaton. State 1 is the root; `states` holds the states 1 to its length, states with higher
-/// ids have literal edges only.
+/// The name automaton, in one or more layers. The states 1 to `layers` are their roots; `states` holds the states 1 to
+/// its length, states with higher ids have literal edges only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Automaton {
     /// Edges; an edge into a state stands before those that leave it.
     pub edges: Vec<TrieEdge>,
-    /// States with wildcards, the root first.
+    /// States with wildcards, the roots first.
     pub states: Vec<WildcardState>,
+    /// Layers. A name's selectors are those of its class in each.
+    pub layers: u32,
+}
+
+/// What the compiler cannot know of a set of addresses: which of them the enforcing host bears itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Locality {
+    /// It does not matter.
+    #[default]
+    Any,
+    /// All but this host's.
+    Elsewhere,
+    /// Only this host's.
+    Here,
 }
 
 /// A selector's text and kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SelectorText {
-    /// A canonical pattern of names.
-    Names(String),
+    /// Any name that may be asked.
+    AnyName,
+    /// A pattern of names.
+    Names(Pattern),
     /// Addresses, as the dump shows them.
-    Addresses(String),
+    Addresses(String, Locality),
 }
 
 impl SelectorText {
     /// The text.
     pub fn text(&self) -> &str {
         match self {
-            SelectorText::Names(text) | SelectorText::Addresses(text) => text,
+            SelectorText::AnyName => "(any name)",
+            SelectorText::Names(pattern) => pattern.text(),
+            SelectorText::Addresses(text, _) => text,
         }
+    }
+
+    /// `KIND_*`.
+    pub fn kind(&self) -> u16 {
+        let kind = match self {
+            SelectorText::AnyName | SelectorText::Names(_) => abi::KIND_NAMES,
+            SelectorText::Addresses(_, Locality::Any) => abi::KIND_ADDRESSES,
+            SelectorText::Addresses(_, Locality::Elsewhere) => abi::KIND_ELSEWHERE,
+            SelectorText::Addresses(_, Locality::Here) => abi::KIND_HERE,
+        };
+        kind as u16
     }
 }
 
@@ -97,8 +127,10 @@ pub struct Tables {
     pub classes: Vec<Vec<u32>>,
     /// Selectors; id = position + 1.
     pub selectors: Vec<SelectorText>,
-    /// Grants of each selector, ascending.
-    pub grants: Vec<Vec<Grant>>,
+    /// Number of grants of each selector.
+    pub grants_n: Vec<u32>,
+    /// The grants, selector by selector, ascending for each.
+    pub grants: Vec<Grant>,
     /// Port sets; position 0 is every port and has no ranges.
     pub sets: Vec<Vec<PortRange>>,
     /// First address and class, ascending, the first at 0.

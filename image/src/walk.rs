@@ -7,21 +7,27 @@ use crate::name::{WireName, is_plain};
 use crate::tables::symbol;
 
 impl Image {
-    /// Class of a name: which selectors match it, but for `SELECTOR_ANY` and `SELECTOR_STAR`, which need no walk.
-    pub fn class_of(&self, name: &WireName) -> u32 {
+    /// Classes of a name, one from each layer: which selectors match it, but for `SELECTOR_ANY` and `SELECTOR_STAR`,
+    /// which need no walk.
+    pub fn classes_of(&self, name: &WireName) -> Vec<u32> {
         let keys = Keys::of(&self.walk);
-        let mut state = 1u32;
+        let labels = name.labels();
+        (1..=self.rows.layers).map(|root| self.class_below(&keys, root, &labels)).collect()
+    }
+
+    fn class_below(&self, keys: &Keys, root: u32, labels: &[&[u8]]) -> u32 {
+        let mut state = root;
         let mut seed = keys.reseed(state);
         let mut class = 0;
-        for label in name.labels().into_iter().rev() {
+        for label in labels.iter().rev() {
             if state == 0 {
                 return 0;
             }
-            let (found, next) = if let Some((class, next, hash)) = self.find_edge(&keys, state, seed, label) {
+            let (found, next) = if let Some((class, next, hash)) = self.find_edge(keys, state, seed, label) {
                 seed = hash;
                 (class, next)
             } else {
-                match self.wildcard(&keys, state, seed, label) {
+                match self.wildcard(keys, state, seed, label) {
                     Some((class, next)) => (class, next | NEXT_RESEED),
                     None => return 0,
                 }
@@ -35,13 +41,16 @@ impl Image {
         class
     }
 
-    /// Every selector that matches a name.
+    /// Every selector whose pattern matches a name.
+    pub fn patterns_of(&self, name: &WireName) -> Vec<u32> {
+        let star = (self.head.flags & abi::IMAGE_STAR != 0 && name.is_plain()).then_some(abi::SELECTOR_STAR);
+        star.into_iter().chain(self.classes_of(name).into_iter().flat_map(|class| self.class(class))).collect()
+    }
+
+    /// Every selector that holds for a name that is asked.
     pub fn selectors_of(&self, name: &WireName) -> Vec<u32> {
         let mut selectors = vec![abi::SELECTOR_ANY];
-        if self.head.flags & abi::IMAGE_STAR != 0 && name.is_plain() {
-            selectors.push(abi::SELECTOR_STAR);
-        }
-        selectors.extend(self.class(self.class_of(name)));
+        selectors.extend(self.patterns_of(name));
         selectors
     }
 

@@ -83,6 +83,7 @@ fn binding(image: &Image, told: &Told) -> Result<Binding> {
         )));
     }
     binding.flags = if subjects.enforced { abi::BINDING_ENFORCED } else { 0 };
+    binding.flags |= if subjects.denies { abi::BINDING_DENIES } else { 0 };
     binding.count = subjects.ids.len() as u32;
     binding.subjects[..subjects.ids.len()].copy_from_slice(&subjects.ids);
     Ok(binding)

@@ -11,6 +11,7 @@ pub mod bind;
 pub mod bpfsys;
 pub mod cgroup;
 pub mod error;
+pub mod locals;
 pub mod pins;
 pub mod programs;
 pub mod resolvers;

@@ -30,7 +30,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         }));
     }
     let mut fill = serde_json::Map::new();
-    for name in ["workloads", "bindings", "resolvers", "pending", "learned", "names", "inbound"] {
+    for name in ["workloads", "bindings", "resolvers", "locals", "pending", "learned", "names", "inbound"] {
         let map = pins.map(name)?;
         fill.insert(name.into(), json!({"entries": map.keys()?.len(), "most": map.info()?.entries}));
     }

@@ -6,6 +6,7 @@
 use crate::bind;
 use crate::bpfsys;
 use crate::error::{Error, Result};
+use crate::locals;
 use crate::pins::{Map, Pins};
 use crate::programs;
 use crate::resolvers::{self, Resolvers};
@@ -32,6 +33,7 @@ pub fn apply(pins: &Pins, image: &Image, resolvers: &str, cgroup: &Path) -> Resu
     let _lock = pins.lock()?;
     let loaded = programs::ensure(pins, cgroup)?;
     let resolvers = Resolvers::choose(resolvers, image)?;
+    locals::write(pins)?;
     let digest = image.digest_hex();
     let generation = image.head.generation;
     let active = pins.slot(0)?;

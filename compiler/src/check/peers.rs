@@ -1,9 +1,12 @@
 //! Destinations: names, addresses, and the endpoints that mean the resolvers.
 
 use super::{At, Check, namespace_values};
+use crate::addresses::{AddressSet, Cidr};
 use crate::diagnostic::Code;
-use crate::document::{EgressRule, LabelSelector, NameOrPattern};
-use crate::policy::{Cidr, CidrSet, Destination, PortRule};
+use crate::document::{CidrRule, EgressRule, LabelSelector, NameOrPattern};
+use crate::entity::{self, EntityError};
+use crate::policy::{Destination, PortRule};
+use crate::source::Span;
 use fqdn_image::Pattern;
 use fqdn_image::labels::{NAMESPACE, Requirement};
 use fqdn_image::pattern::PatternError;
@@ -25,25 +28,20 @@ impl Check<'_> {
             return Some(self.or_nothing(at, "toFQDNs", names.is_empty(), Destination::Names(names)));
         }
         if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
-            let addresses = self.addresses(at, rule)?;
+            let addresses = self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref())?;
             let key = if rule.to_cidr.is_some() { "toCIDR" } else { "toCIDRSet" };
-            if ports.iter().any(|p| p.dns.is_some()) {
-                self.say(
-                    Code::DnsElsewhere,
-                    at,
-                    at.name(key),
-                    "answers of these servers teach nothing",
-                    "outside the resolver set",
-                    "list them as resolvers in the profile",
-                );
-            }
+            self.dns_elsewhere(at, key, ports);
             return Some(self.or_nothing(at, key, addresses.is_empty(), Destination::Addresses(addresses)));
         }
         if let Some(endpoints) = &rule.to_endpoints {
             return self.endpoints(at, endpoints);
         }
-        if rule.to_entities.is_some() {
-            return Some(self.or_nothing(at, "toEntities", true, Destination::Nowhere));
+        if let Some(names) = &rule.to_entities {
+            let addresses = self.entities(at, names)?;
+            if names.iter().any(|name| name.starts_with("world") || name == "all") {
+                self.dns_elsewhere(at, "toEntities", ports);
+            }
+            return Some(self.or_nothing(at, "toEntities", addresses.is_empty(), Destination::Addresses(addresses)));
         }
         if ports.iter().any(|p| p.dns.is_some()) {
             self.say(
@@ -58,7 +56,61 @@ impl Check<'_> {
         Some(Destination::Anywhere)
     }
 
-    fn or_nothing(&mut self, at: At<'_>, key: &str, empty: bool, to: Destination) -> Destination {
+    fn dns_elsewhere(&mut self, at: At<'_>, key: &str, ports: &[PortRule]) {
+        if ports.iter().any(|p| p.dns.is_some()) {
+            self.say(
+                Code::DnsElsewhere,
+                at,
+                at.name(key),
+                "answers of these servers teach nothing",
+                "outside the resolver set",
+                "list them as resolvers in the profile",
+            );
+        }
+    }
+
+    pub(super) fn entities(&mut self, at: At<'_>, names: &[String]) -> Option<Vec<AddressSet>> {
+        let list = at.key("toEntities");
+        let mut out = Vec::new();
+        let mut good = true;
+        for (i, name) in names.iter().enumerate() {
+            let error = match entity::addresses(name, self.profile) {
+                Ok(set) => {
+                    out.extend(set);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let span = list.index(i).node.span;
+            let shown = name.escape_default();
+            match error {
+                EntityError::Unknown => {
+                    let known = [entity::BUILT_IN, entity::GROUPS].concat().join(", ");
+                    self.say(Code::Entity, at, span, format!("`{shown}` is no entity"), "not known", format!("one of: {known}"));
+                    good = false;
+                }
+                EntityError::NoGroup => {
+                    let help = format!("list them in the profile: `entities: {{{shown}: [192.0.2.7]}}`");
+                    let message = format!("the addresses of the entity `{shown}` are not known");
+                    self.say(Code::Entity, at, span, message, "no group of this name", help);
+                    good = false;
+                }
+                EntityError::Inside => self.inside(at, span),
+            }
+        }
+        good.then_some(out)
+    }
+
+    fn inside(&mut self, at: At<'_>, span: Span) {
+        let help = if self.profile.given {
+            "the profile denies traffic inside the cluster"
+        } else {
+            "give a profile with `inCluster: delegate` to leave it to the CNI"
+        };
+        self.say(Code::InCluster, at, span, "destinations inside the cluster stay unreachable", "not the DNS service", help);
+    }
+
+    pub(super) fn or_nothing(&mut self, at: At<'_>, key: &str, empty: bool, to: Destination) -> Destination {
         if empty {
             self.say(Code::SelectsNothing, at, at.name(key), format!("`{key}` is empty"), "selects nothing", "");
             return Destination::Nowhere;
@@ -71,6 +123,15 @@ impl Check<'_> {
         if endpoints.is_empty() {
             return Some(self.or_nothing(at, "toEndpoints", true, Destination::Nowhere));
         }
+        let (mask, inside) = self.resolvers(list, endpoints)?;
+        if inside && !(self.profile.given && self.profile.delegate) {
+            self.inside(at, at.name("toEndpoints"));
+        }
+        Some(if mask == 0 { Destination::Nowhere } else { Destination::Resolvers(mask) })
+    }
+
+    /// The resolver entries that some endpoint selector means, and whether one of them means something else.
+    pub(super) fn resolvers(&mut self, list: At<'_>, endpoints: &[LabelSelector]) -> Option<(u32, bool)> {
         let mut mask = 0u32;
         let mut inside = false;
         for (i, endpoint) in endpoints.iter().enumerate() {
@@ -86,33 +147,24 @@ impl Check<'_> {
             inside |= hits.is_empty();
             mask |= hits.into_iter().fold(0, |mask, n| mask | 1 << n);
         }
-        if inside && !(self.profile.given && self.profile.delegate) {
-            let help = if self.profile.given {
-                "the profile denies traffic inside the cluster"
-            } else {
-                "give a profile with `inCluster: delegate` to leave it to the CNI"
-            };
-            self.say(
-                Code::InCluster,
-                at,
-                at.name("toEndpoints"),
-                "destinations inside the cluster stay unreachable",
-                "not the DNS service",
-                help,
-            );
-        }
-        Some(if mask == 0 { Destination::Nowhere } else { Destination::Resolvers(mask) })
+        Some((mask, inside))
     }
 
-    fn addresses(&mut self, at: At<'_>, rule: &EgressRule) -> Option<Vec<CidrSet>> {
+    pub(super) fn addresses(
+        &mut self,
+        at: At<'_>,
+        cidrs: Option<&[String]>,
+        sets: Option<&[CidrRule]>,
+    ) -> Option<Vec<AddressSet>> {
+        let holes = self.profile.inside();
         let mut out = Vec::new();
         let mut good = true;
-        for (i, text) in rule.to_cidr.iter().flatten().enumerate() {
+        for (i, text) in cidrs.into_iter().flatten().enumerate() {
             let cidr = self.cidr(at.key("toCIDR").index(i), text);
             good &= cidr.is_some();
-            out.extend(cidr.map(|cidr| CidrSet { cidr, except: Vec::new() }));
+            out.extend(cidr.map(|cidr| AddressSet::prefix(cidr, &[], &holes)));
         }
-        for (i, entry) in rule.to_cidr_set.iter().flatten().enumerate() {
+        for (i, entry) in sets.into_iter().flatten().enumerate() {
             let at = at.key("toCIDRSet").index(i);
             self.unsupported(
                 at,
@@ -150,7 +202,7 @@ impl Check<'_> {
             }
             except.sort_unstable();
             except.dedup();
-            out.push(CidrSet { cidr, except });
+            out.push(AddressSet::prefix(cidr, &except, &holes));
         }
         good.then_some(out)
     }

@@ -28,8 +28,31 @@ impl Check<'_> {
                 ],
             );
         }
-        let list = at.key("ports");
         let entries = rule.ports.as_deref().unwrap_or_default();
+        let dns = rule.rules.as_ref().and_then(|r| r.dns.as_ref());
+        if dns.is_some() && entries.is_empty() {
+            self.say(
+                Code::DnsPort,
+                at,
+                at.key("rules").name("dns"),
+                "rules.dns without a port",
+                "here",
+                "add `ports: [{port: \"53\", protocol: ANY}]`",
+            );
+            return None;
+        }
+        let ports = self.ports(at, entries, dns.is_some());
+        let dns = match dns {
+            None => None,
+            Some(names) => Some(self.patterns(at.key("rules").key("dns"), names)?),
+        };
+        let ports = ports?;
+        (!ports.is_empty()).then_some(PortRule { ports, dns })
+    }
+
+    /// The `ports` of an entry, sorted.
+    pub(super) fn ports(&mut self, at: At<'_>, entries: &[doc::Port], dns: bool) -> Option<Vec<Ports>> {
+        let list = at.key("ports");
         if entries.len() > 40 {
             self.say(
                 Code::TooManyPorts,
@@ -43,31 +66,15 @@ impl Check<'_> {
         }
         let mut ports = Vec::new();
         let mut good = true;
-        let dns = rule.rules.as_ref().and_then(|r| r.dns.as_ref());
-        if dns.is_some() && entries.is_empty() {
-            self.say(
-                Code::DnsPort,
-                at,
-                at.key("rules").name("dns"),
-                "rules.dns without a port",
-                "here",
-                "add `ports: [{port: \"53\", protocol: ANY}]`",
-            );
-            good = false;
-        }
         for (i, port) in entries.iter().enumerate() {
-            match self.port(list.index(i), port, dns.is_some()) {
+            match self.port(list.index(i), port, dns) {
                 Some(found) => ports.extend(found),
                 None => good = false,
             }
         }
-        let dns = match dns {
-            None => None,
-            Some(names) => Some(self.patterns(at.key("rules").key("dns"), names)?),
-        };
         ports.sort_unstable();
         ports.dedup();
-        (good && !ports.is_empty()).then_some(PortRule { ports, dns })
+        good.then_some(ports)
     }
 
     fn port(&mut self, at: At<'_>, port: &doc::Port, dns: bool) -> Option<Vec<Ports>> {
@@ -138,44 +145,14 @@ impl Check<'_> {
     }
 }
 
-/// Services of the IANA registry that policies name.
-const SERVICES: &[(&str, u16)] = &[
-    ("amqp", 5672),
-    ("amqps", 5671),
-    ("domain", 53),
-    ("ftp", 21),
-    ("ftps", 990),
-    ("git", 9418),
-    ("http", 80),
-    ("http-alt", 8080),
-    ("https", 443),
-    ("imap", 143),
-    ("imaps", 993),
-    ("kerberos", 88),
-    ("ldap", 389),
-    ("ldaps", 636),
-    ("mqtt", 1883),
-    ("ms-sql-s", 1433),
-    ("mysql", 3306),
-    ("nfs", 2049),
-    ("ntp", 123),
-    ("pop3", 110),
-    ("pop3s", 995),
-    ("postgresql", 5432),
-    ("redis", 6379),
-    ("smtp", 25),
-    ("snmp", 161),
-    ("ssh", 22),
-    ("submission", 587),
-    ("submissions", 465),
-    ("syslog", 514),
-    ("telnet", 23),
-    ("tftp", 69),
-];
+/// Service names and ports of the IANA registry (RFC 6335): a line `name port` each, sorted by name.
+const SERVICES: &str = include_str!("services.txt");
 
 fn port_number(text: &str) -> Option<u16> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }
-    SERVICES.iter().find(|(name, _)| *name == text.to_ascii_lowercase()).map(|(_, port)| *port)
+    let wanted = text.to_ascii_lowercase();
+    let mut rows = SERVICES.lines().filter_map(|line| line.split_once(' '));
+    rows.find(|(name, _)| *name == wanted).and_then(|(_, port)| port.parse().ok())
 }
