@@ -26,6 +26,7 @@ pub mod profile;
 pub mod read;
 pub mod schema;
 pub mod source;
+pub mod typed;
 pub mod verdicts;
 pub mod yaml;
 

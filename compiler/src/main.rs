@@ -250,8 +250,15 @@ fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>) -> Outcom
         writeln!(stderr, "fqdnc: no image written: {}", tally(&findings))?;
         return Ok(ExitCode::from(REFUSED));
     };
-    let image = Image::decode(compiled.bytes).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
-    files::replace(output, image.bytes()).map_err(Failure)?;
+    // The bytes go to the disk while they are read back; they become the file when both have succeeded.
+    let bytes = compiled.bytes;
+    let (draft, image) = std::thread::scope(|scope| {
+        let draft = scope.spawn(|| files::Draft::write(output, &bytes));
+        let image = Image::decode(bytes.clone()).map_err(|e| Failure(format!("the image made contradicts itself: {e}")));
+        (draft.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(Failure), image)
+    });
+    let image = image?;
+    draft?.keep().map_err(Failure)?;
     if let Some(path) = dump_to {
         let text = dump::dump(&image).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
         files::replace(path, text.as_bytes()).map_err(Failure)?;

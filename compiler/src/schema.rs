@@ -79,23 +79,27 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
         let help = format!("write \"{text}\", or true or false where a boolean is meant");
         findings.at(Code::AmbiguousScalar, source, *span, message, "quote it", help);
     }
-    let yaml = root.value();
-    let value = serde_json::to_value(&yaml).ok()?;
-    let validator = T::cell().get_or_init(|| jsonschema::validator_for(&schema_of::<T>()).ok()).as_ref()?;
+    // INVARIANT: what fills the type also satisfies the schema, which is made from the type; so the schema is asked
+    // only where filling fails, and then says all that is wrong, not the first of it.
+    let error = match T::deserialize(root.as_ref()) {
+        Ok(typed) => return document.ambiguous.is_empty().then_some(typed),
+        Err(error) => error,
+    };
     let before = findings.0.len();
+    let value = serde_json::to_value(root.value()).ok()?;
+    let validator = validator::<T>()?;
     for error in validator.iter_errors(&value) {
         report(source, root, &error, findings);
     }
-    if findings.0.len() > before || !document.ambiguous.is_empty() {
-        return None;
+    if findings.0.len() == before && document.ambiguous.is_empty() {
+        findings.at(Code::WrongValue, source, root.span, error.to_string(), "in this document", "");
     }
-    match serde_yaml::from_value(yaml) {
-        Ok(typed) => Some(typed),
-        Err(error) => {
-            findings.at(Code::WrongValue, source, root.span, error.to_string(), "in this document", "");
-            None
-        }
-    }
+    None
+}
+
+/// The compiled schema of a type.
+pub fn validator<T: Shape>() -> Option<&'static Validator> {
+    T::cell().get_or_init(|| jsonschema::validator_for(&schema_of::<T>()).ok()).as_ref()
 }
 
 fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &mut Findings) {

@@ -356,12 +356,16 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             weight += value.weight;
-            if seen.contains(&key) {
+            // Few keys are compared one by one, many are looked up.
+            let twice = if pairs.len() < 16 { pairs.iter().any(|(k, _, _)| *k == key) } else { !seen.insert(key.clone()) };
+            if pairs.len() == 15 {
+                seen = pairs.iter().map(|(k, _, _)| k.clone()).chain([key.clone()]).collect();
+            }
+            if twice {
                 let message = format!("the key `{}` stands twice", key.escape_default());
                 self.findings.at(Code::DuplicateKey, self.source, key_span, message, "again here", "remove one of them");
                 continue;
             }
-            seen.insert(key.clone());
             pairs.push((key, key_span, value));
         }
     }

@@ -60,7 +60,16 @@ impl<'a> Trie<'a> {
             ends.push(keys.len());
         }
         let order = sorted_indexes(mine.len() as u32, |i| &keys[ends[i as usize]..ends[i as usize + 1]]);
-        let mut trie = Trie { nodes: vec![Node::default()], labels: vec![&[]], globs: vec![Vec::new()], last_child: vec![NONE] };
+        let room = mine.len() * 2;
+        let mut trie = Trie {
+            nodes: Vec::with_capacity(room),
+            labels: Vec::with_capacity(room),
+            globs: vec![Vec::new()],
+            last_child: Vec::with_capacity(room),
+        };
+        trie.nodes.push(Node::default());
+        trie.labels.push(&[]);
+        trie.last_child.push(NONE);
         let mut path: Vec<(Label<'a>, u32)> = Vec::new();
         for index in order {
             let number = mine[index as usize];
