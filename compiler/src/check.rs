@@ -6,40 +6,40 @@ mod ports;
 use crate::addresses::AddressSet;
 use crate::diagnostic::{Code, Findings};
 use crate::document::{self as doc, EgressDenyRule, EgressRule, LabelSelector, Operator, PolicyDocument};
-use crate::policy::{Deny, Destination, Egress, Policy, Profile, Rule};
+use crate::policy::{Deny, Destination, Egress, Profile, Rule};
 use crate::source::{Source, Span};
 use crate::yaml::{Node, Step};
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector, check_word};
 
 /// Where a value stands.
 #[derive(Clone, Copy)]
-struct At<'a> {
-    source: &'a Source,
-    node: &'a Node,
+pub(crate) struct At<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) node: &'a Node,
 }
 
 impl<'a> At<'a> {
-    fn key(self, key: &str) -> At<'a> {
+    pub(crate) fn key(self, key: &str) -> At<'a> {
         At { node: self.node.get(key).unwrap_or(self.node), ..self }
     }
 
-    fn index(self, index: usize) -> At<'a> {
+    pub(crate) fn index(self, index: usize) -> At<'a> {
         At { node: self.node.child(Step::Index(index)).unwrap_or(self.node), ..self }
     }
 
     /// The span of a key of this mapping, or of its first character.
-    fn name(self, key: &str) -> Span {
+    pub(crate) fn name(self, key: &str) -> Span {
         self.node.key_span(key).unwrap_or(self.head())
     }
 
-    fn head(self) -> Span {
+    pub(crate) fn head(self) -> Span {
         let span = self.node.span;
         let line = self.source.text.get(span.start..span.end).and_then(|t| t.lines().next()).map_or(1, str::len);
         Span { start: span.start, end: span.start + line.max(1) }
     }
 
     /// Byte `from` to `to` of a scalar's text, if the text stands in the source as it is.
-    fn inside(self, text: &str, from: usize, to: usize) -> Span {
+    pub(crate) fn inside(self, text: &str, from: usize, to: usize) -> Span {
         let span = self.node.span;
         match self.source.text.get(span.start..span.end).and_then(|raw| raw.find(text)) {
             Some(at) => Span { start: span.start + at + from, end: span.start + at + to },
@@ -48,52 +48,19 @@ impl<'a> At<'a> {
     }
 }
 
-/// Namespace a policy is in, and what else its rules need.
-struct Check<'a> {
-    profile: &'a Profile,
-    namespace: Option<String>,
-    findings: &'a mut Findings,
+/// What the checks of one document need and find.
+pub(crate) struct Check<'a> {
+    pub(crate) profile: &'a Profile,
+    /// Namespace of the policy, if it is in one.
+    pub(crate) namespace: Option<String>,
+    pub(crate) findings: &'a mut Findings,
 }
 
-/// What one policy document means. `default_namespace` is for documents that name none.
-pub fn policy(
-    source: &Source,
-    root: &Node,
-    document: &PolicyDocument,
-    default_namespace: &str,
-    profile: &Profile,
-    findings: &mut Findings,
-) -> Option<Policy> {
-    let at = At { source, node: root };
-    let before = findings.0.len();
-    if document.api_version != "cilium.io/v2" {
-        let message = format!("`{}` is not known for this kind", document.api_version.escape_default());
-        findings.at(Code::UnknownVersion, source, at.key("apiVersion").node.span, message, "not known", "write `cilium.io/v2`");
-    }
-    let clusterwide = document.kind == "CiliumClusterwideNetworkPolicy";
-    let namespace = document.metadata.namespace.clone().unwrap_or_else(|| default_namespace.to_owned());
-    for (key, value) in [("name", &document.metadata.name), ("namespace", &namespace)] {
-        if !is_object_name(value) {
-            let span = at.key("metadata").key(key).node.span;
-            findings.at(
-                Code::BadName,
-                source,
-                span,
-                format!("`{}` is no {key}", value.escape_default()),
-                "not a Kubernetes name",
-                "lower-case letters, digits, `-` and `.`",
-            );
-        }
-    }
-    if clusterwide && document.metadata.namespace.is_some() {
-        let span = at.key("metadata").name("namespace");
-        findings.at(Code::UnknownKey, source, span, "a cluster-wide policy has no namespace", "remove it", "");
-    }
+/// What one document of Cilium's means.
+pub(crate) fn policy(check: &mut Check<'_>, at: At<'_>, document: &PolicyDocument) -> Vec<Rule> {
     if document.spec.is_none() && document.specs.as_ref().is_none_or(Vec::is_empty) {
-        findings.at(Code::NoSpec, source, at.head(), "the policy has neither `spec` nor `specs`", "in this document", "");
+        check.say(Code::NoSpec, at, at.head(), "the policy has neither `spec` nor `specs`", "in this document", "");
     }
-    let id = if clusterwide { document.metadata.name.clone() } else { format!("{namespace}/{}", document.metadata.name) };
-    let mut check = Check { profile, namespace: (!clusterwide).then_some(namespace), findings };
     let mut rules = Vec::new();
     if let Some(spec) = &document.spec {
         rules.extend(check.rule(at.key("spec"), spec));
@@ -101,8 +68,17 @@ pub fn policy(
     for (i, spec) in document.specs.iter().flatten().enumerate() {
         rules.extend(check.rule(at.key("specs").index(i), spec));
     }
-    let refused = findings.0[before..].iter().any(|d| d.severity() == crate::diagnostic::Severity::Error);
-    (!refused).then_some(Policy { id, rules })
+    rules
+}
+
+/// Whether objects of a kind are in namespaces.
+#[derive(Clone, Copy)]
+pub(crate) enum Scope<'a> {
+    Cluster,
+    /// With the namespace of those that name none.
+    Namespaced {
+        default: &'a str,
+    },
 }
 
 fn is_object_name(name: &str) -> bool {
@@ -114,11 +90,46 @@ fn is_object_name(name: &str) -> bool {
 }
 
 impl Check<'_> {
-    fn say(&mut self, code: Code, at: At<'_>, span: Span, message: impl Into<String>, label: &str, help: impl Into<String>) {
+    /// Version and names of an object; its namespace, `default_namespace` where it names none, is kept.
+    pub(crate) fn object(&mut self, at: At<'_>, version: &str, metadata: &doc::Metadata, scope: Scope<'_>) {
+        let have = at.node.get("apiVersion").and_then(Node::str).unwrap_or("");
+        if have != version {
+            let message = format!("`{}` is not known for this kind", have.escape_default());
+            let help = format!("write `{version}`");
+            self.say(Code::UnknownVersion, at, at.key("apiVersion").node.span, message, "not known", help);
+        }
+        let own = metadata.namespace.as_deref();
+        self.namespace = match scope {
+            Scope::Cluster => None,
+            Scope::Namespaced { default } => Some(own.unwrap_or(default).to_owned()),
+        };
+        let namespace = self.namespace.clone();
+        for (key, value) in [("name", Some(&metadata.name)), ("namespace", namespace.as_ref())] {
+            if let Some(value) = value.filter(|value| !is_object_name(value)) {
+                let span = at.key("metadata").key(key).node.span;
+                let message = format!("`{}` is no {key}", value.escape_default());
+                self.say(Code::BadName, at, span, message, "not a Kubernetes name", "lower-case letters, digits, `-` and `.`");
+            }
+        }
+        if matches!(scope, Scope::Cluster) && own.is_some() {
+            let span = at.key("metadata").name("namespace");
+            self.say(Code::UnknownKey, at, span, "a cluster-wide policy has no namespace", "remove it", "");
+        }
+    }
+
+    pub(crate) fn say(
+        &mut self,
+        code: Code,
+        at: At<'_>,
+        span: Span,
+        message: impl Into<String>,
+        label: &str,
+        help: impl Into<String>,
+    ) {
         self.findings.at(code, at.source, span, message, label, help);
     }
 
-    fn unsupported(&mut self, at: At<'_>, present: &[(&str, bool)]) {
+    pub(crate) fn unsupported(&mut self, at: At<'_>, present: &[(&str, bool)]) {
         for (key, there) in present {
             if *there {
                 self.say(
@@ -197,7 +208,7 @@ impl Check<'_> {
     }
 
     /// Which workloads: Cilium's namespace rules (pkg/k8s/apis/cilium.io/utils getEndpointSelector).
-    fn subject(&mut self, at: At<'_>, selector: &LabelSelector) -> Option<Selector> {
+    pub(crate) fn subject(&mut self, at: At<'_>, selector: &LabelSelector) -> Option<Selector> {
         let mut subject = self.selector(at, selector)?;
         let named = namespace_values(&subject);
         match (&self.namespace, named) {
@@ -223,7 +234,7 @@ impl Check<'_> {
         Some(subject)
     }
 
-    fn selector(&mut self, at: At<'_>, selector: &LabelSelector) -> Option<Selector> {
+    pub(crate) fn selector(&mut self, at: At<'_>, selector: &LabelSelector) -> Option<Selector> {
         let mut out = Selector::default();
         let mut good = true;
         let labels = at.key("matchLabels");
@@ -288,6 +299,10 @@ impl Check<'_> {
         let mut ports = Vec::new();
         for (i, entry) in rule.to_ports.iter().flatten().enumerate() {
             ports.extend(self.port_rule(at.key("toPorts").index(i), entry));
+        }
+        if rule.to_ports.as_ref().is_some_and(|p| !p.is_empty() && p.iter().all(|p| p.ports.as_ref().is_none_or(Vec::is_empty))) {
+            self.say(Code::SelectsNothing, at, at.name("toPorts"), "`toPorts` names no port", "selects nothing", "");
+            return Some(Egress { to: Destination::Nowhere, ports });
         }
         let to = self.destination(at, rule, &ports)?;
         if says_nothing(at.node) && default_deny {

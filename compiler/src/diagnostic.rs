@@ -74,6 +74,11 @@ codes! {
     OneOfNamePattern "name-or-pattern" Error "An entry has exactly one of matchName and matchPattern.";
     BadPort "bad-port" Error "Not a port: 1 to 65535 in quotes, or the name of a service.";
     BadRange "bad-port-range" Error "endPort must not be below port.";
+    BadSelector "bad-selector" Error "A selector expression that cannot be read, that can never be true, or that looks into a value (`contains` and the like).";
+    OrderedException "ordered-exception" Error "In this kind of policy the first rule that matches counts; here denials always count first. A denial behind a rule that allows what it denies would change its meaning.";
+    DefaultAllow "default-allow" Error "In this kind of policy what no rule matches is allowed. Such a list is no allow-list; end it with a rule that denies everything.";
+    DenyByName "deny-by-name" Error "A denial by name fails open: an address that was never resolved here would stay reachable. Allow by name, deny by prefix.";
+    NotAlone "not-alone" Error "A policy whose order counts against others: it denies everything at its end, or something before it allows. Together with another policy for the same workloads its meaning depends on priorities that cannot be enforced here.";
     TooManyPorts "too-many-ports" Error "At most 40 ports in one toPorts entry, as in Cilium.";
     BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length.";
     BadExcept "bad-except" Error "An exception must lie inside the prefix.";
@@ -94,6 +99,8 @@ codes! {
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
     CnamesChain "cnames-chain" Warning "`cnames: chain` credits an address to every name on the way to it. The image carries the choice; the kernel programs of this version credit the question only, which is narrower.";
+    Shadowed "shadowed" Warning "A rule that never counts, because another one before it or beside it says as much already.";
+    NotLogged "not-logged" Notice "Rules that only write a log line do nothing here.";
     DenyInside "deny-inside" Notice "Destinations inside the cluster are not known here: to deny some of them is left to the CNI.";
     RefuseDrop "refuse-drop" Notice "A refused query fails with EPERM for now; no answer is synthesised.";
     DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";

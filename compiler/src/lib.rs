@@ -12,9 +12,11 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod addresses;
+pub mod alone;
 pub mod automaton;
 pub mod check;
 pub mod diagnostic;
+pub mod dialect;
 pub mod document;
 pub mod entity;
 pub mod eval;

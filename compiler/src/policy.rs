@@ -13,6 +13,8 @@ pub struct Policy {
     pub id: String,
     /// Its rules.
     pub rules: Vec<Rule>,
+    /// Another policy for the same workloads would change its meaning.
+    pub alone: bool,
 }
 
 /// What the workloads of one selector may do.

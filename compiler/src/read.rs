@@ -1,10 +1,16 @@
 //! Texts to policies: which documents are policies, which are left alone, which are misspelt.
 
-use crate::check;
-use crate::diagnostic::{Code, Findings};
-use crate::document::PolicyDocument;
-use crate::policy::{Policy, Profile};
-use crate::schema;
+use crate::alone;
+use crate::check::{self, At, Check, Scope};
+use crate::diagnostic::{Code, Findings, Severity};
+use crate::dialect::calico::{self, CalicoPolicy};
+use crate::dialect::eks::{self, ApplicationNetworkPolicy};
+use crate::dialect::gke::{self, FqdnNetworkPolicy};
+use crate::dialect::network_policy_api::{self, ClusterNetworkPolicy};
+use crate::dialect::ovn::{self, EgressFirewall};
+use crate::document::{Metadata, PolicyDocument};
+use crate::policy::{Policy, Profile, Rule};
+use crate::schema::{self, Shape};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Document, Node};
 use std::collections::HashMap;
@@ -23,11 +29,11 @@ pub struct Read {
 
 /// What a document is to us.
 enum Kind {
-    Policy,
+    Policy(&'static Door),
     List,
     Other,
     KubernetesPolicy,
-    Refused(Code, String),
+    Refused(Code, String, String),
 }
 
 /// Kinds of cilium.io that are no policies of ours.
@@ -55,19 +61,82 @@ const CILIUM_OTHER: &[&str] = &[
     "CiliumGatewayClassConfig",
 ];
 
-/// Policies of other systems: to skip one would leave it unenforced in silence.
-const FOREIGN: &[(&str, &str)] = &[
-    ("policy.networking.k8s.io", "ClusterNetworkPolicy"),
-    ("policy.networking.k8s.io", "AdminNetworkPolicy"),
-    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"),
-    ("networking.gke.io", "FQDNNetworkPolicy"),
-    ("projectcalico.org", "NetworkPolicy"),
-    ("projectcalico.org", "GlobalNetworkPolicy"),
-    ("crd.projectcalico.org", "NetworkPolicy"),
-    ("crd.projectcalico.org", "GlobalNetworkPolicy"),
-    ("networking.k8s.aws", "ApplicationNetworkPolicy"),
-    ("k8s.ovn.org", "EgressFirewall"),
+/// A kind of policy that can be compiled.
+struct Door {
+    group: &'static str,
+    kind: &'static str,
+    read: fn(&Place<'_>, &Document, &mut Findings) -> Option<Policy>,
+}
+
+const DOORS: &[Door] = &[
+    Door { group: "cilium.io", kind: "CiliumNetworkPolicy", read: cilium },
+    Door { group: "cilium.io", kind: "CiliumClusterwideNetworkPolicy", read: cilium },
+    Door { group: "policy.networking.k8s.io", kind: "ClusterNetworkPolicy", read: cluster_network_policy },
+    Door { group: "networking.gke.io", kind: "FQDNNetworkPolicy", read: fqdn_network_policy },
+    Door { group: "projectcalico.org", kind: "NetworkPolicy", read: calico_policy },
+    Door { group: "projectcalico.org", kind: "GlobalNetworkPolicy", read: calico_policy },
+    Door { group: "crd.projectcalico.org", kind: "NetworkPolicy", read: calico_policy },
+    Door { group: "crd.projectcalico.org", kind: "GlobalNetworkPolicy", read: calico_policy },
+    Door { group: "networking.k8s.aws", kind: "ApplicationNetworkPolicy", read: application_network_policy },
+    Door { group: "k8s.ovn.org", kind: "EgressFirewall", read: egress_firewall },
 ];
+
+/// Policies that cannot be compiled, and why: to skip one would leave it unenforced in silence.
+const FOREIGN: &[(&str, &str, &str)] = &[
+    ("policy.networking.k8s.io", "AdminNetworkPolicy", "write it as a ClusterNetworkPolicy of v1alpha2"),
+    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy", "it comes after every other policy: leave it to the CNI"),
+    (
+        "networking.k8s.aws",
+        "ClusterNetworkPolicy",
+        "its documentation and its agent disagree on the order of its rules: leave it to the CNI",
+    ),
+    ("projectcalico.org", "StagedNetworkPolicy", "a staged policy is not enforced: leave it out"),
+    ("projectcalico.org", "StagedGlobalNetworkPolicy", "a staged policy is not enforced: leave it out"),
+    ("projectcalico.org", "StagedKubernetesNetworkPolicy", "a staged policy is not enforced: leave it out"),
+];
+
+/// Kinds of these groups that hold no policy.
+const NO_POLICY: &[(&str, &[&str])] = &[
+    ("cilium.io", CILIUM_OTHER),
+    (
+        "projectcalico.org",
+        &[
+            "BGPConfiguration",
+            "BGPFilter",
+            "BGPPeer",
+            "CalicoNodeStatus",
+            "ClusterInformation",
+            "FelixConfiguration",
+            "GlobalNetworkSet",
+            "HostEndpoint",
+            "IPAMConfiguration",
+            "IPPool",
+            "IPReservation",
+            "KubeControllersConfiguration",
+            "NetworkSet",
+            "Node",
+            "Profile",
+            "Tier",
+            "WorkloadEndpoint",
+        ],
+    ),
+    (
+        "k8s.ovn.org",
+        &[
+            "EgressIP",
+            "EgressQoS",
+            "EgressService",
+            "AdminPolicyBasedExternalRoute",
+            "UserDefinedNetwork",
+            "ClusterUserDefinedNetwork",
+        ],
+    ),
+    ("networking.k8s.aws", &["PolicyEndpoint", "ClusterPolicyEndpoint"]),
+];
+
+/// Groups whose every kind is known: another one is misspelt. networking.gke.io has many kinds of other things.
+const POLICY_GROUPS: &[&str] =
+    &["cilium.io", "policy.networking.k8s.io", "projectcalico.org", "crd.projectcalico.org", "networking.k8s.aws", "k8s.ovn.org"];
 
 fn kind_of(root: &Node) -> Kind {
     let Some(kind) = root.get("kind").and_then(Node::str) else { return Kind::Other };
@@ -76,20 +145,118 @@ fn kind_of(root: &Node) -> Kind {
     if kind == "List" || (kind.ends_with("List") && root.get("items").is_some()) {
         return Kind::List;
     }
-    if matches!(kind, "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy") {
-        return Kind::Policy;
+    if let Some(door) = DOORS.iter().find(|door| door.group == group && door.kind == kind) {
+        return Kind::Policy(door);
     }
     if group == "networking.k8s.io" && kind == "NetworkPolicy" {
         return Kind::KubernetesPolicy;
     }
-    if FOREIGN.contains(&(group, kind)) {
-        return Kind::Refused(Code::Unsupported, format!("`{kind}` of {group} cannot be compiled yet"));
+    if let Some((_, _, help)) = FOREIGN.iter().find(|(g, k, _)| *g == group && *k == kind) {
+        return Kind::Refused(Code::Unsupported, format!("`{kind}` of {group} cannot be compiled"), (*help).to_owned());
     }
-    let policy_group = group == "cilium.io" || FOREIGN.iter().any(|(g, _)| *g == group && group != "networking.gke.io");
-    if policy_group && !CILIUM_OTHER.contains(&kind) {
-        return Kind::Refused(Code::UnknownKind, format!("unknown kind `{}` in {group}", kind.escape_default()));
+    let known = NO_POLICY.iter().any(|(g, kinds)| group.trim_start_matches("crd.") == *g && kinds.contains(&kind));
+    if POLICY_GROUPS.contains(&group) && !known {
+        let kinds: Vec<&str> = DOORS.iter().filter(|door| door.group == group).map(|door| door.kind).collect();
+        let message = format!("unknown kind `{}` in {group}", kind.escape_default());
+        return Kind::Refused(Code::UnknownKind, message, format!("did you mean {}?", kinds.join(" or ")));
     }
     Kind::Other
+}
+
+/// Where a document stands and what its reading needs.
+struct Place<'a> {
+    source: &'a Source,
+    namespace: &'a str,
+    profile: &'a Profile,
+}
+
+impl Place<'_> {
+    /// The policy that `read` makes of a document, unless something was refused.
+    fn policy<T: Shape>(
+        &self,
+        document: &Document,
+        findings: &mut Findings,
+        version: &str,
+        metadata: impl Fn(&T) -> (&Metadata, bool),
+        read: impl Fn(&mut Check<'_>, At<'_>, &T) -> Option<(Vec<Rule>, bool)>,
+    ) -> Option<Policy> {
+        let typed = schema::read::<T>(self.source, document, findings)?;
+        let at = At { source: self.source, node: &document.root };
+        let before = findings.0.len();
+        let mut check = Check { profile: self.profile, namespace: None, findings };
+        let (metadata, cluster_wide) = metadata(&typed);
+        let scope = if cluster_wide { Scope::Cluster } else { Scope::Namespaced { default: self.namespace } };
+        check.object(at, version, metadata, scope);
+        let rules = read(&mut check, at, &typed);
+        let kind = document.root.get("kind").and_then(Node::str).unwrap_or("");
+        let name = match &check.namespace {
+            Some(namespace) => format!("{namespace}/{}", metadata.name),
+            None => metadata.name.clone(),
+        };
+        let id = if kind.starts_with("Cilium") { name } else { format!("{kind}:{name}") };
+        let refused = findings.0[before..].iter().any(|d| d.severity() == Severity::Error);
+        let (rules, alone) = rules.filter(|_| !refused)?;
+        Some(Policy { id, rules, alone })
+    }
+}
+
+fn cilium(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    place.policy(
+        document,
+        findings,
+        "cilium.io/v2",
+        |d: &PolicyDocument| (&d.metadata, d.kind == "CiliumClusterwideNetworkPolicy"),
+        |check, at, d| Some((check::policy(check, at, d), false)),
+    )
+}
+
+fn cluster_network_policy(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    place.policy(
+        document,
+        findings,
+        "policy.networking.k8s.io/v1alpha2",
+        |d: &ClusterNetworkPolicy| (&d.metadata, true),
+        |check, at, d| network_policy_api::rules(check, at, d).map(|rules| (rules, true)),
+    )
+}
+
+fn fqdn_network_policy(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    place.policy(
+        document,
+        findings,
+        "networking.gke.io/v1alpha1",
+        |d: &FqdnNetworkPolicy| (&d.metadata, false),
+        |check, at, d| gke::rules(check, at, d).map(|rules| (rules, false)),
+    )
+}
+
+fn calico_policy(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    let version = match document.root.get("apiVersion").and_then(Node::str) {
+        Some(text) if text.starts_with("crd.") => "crd.projectcalico.org/v1",
+        _ => "projectcalico.org/v3",
+    };
+    let metadata = |d: &CalicoPolicy| -> bool { d.kind == "GlobalNetworkPolicy" };
+    place.policy(document, findings, version, |d: &CalicoPolicy| (&d.metadata, metadata(d)), calico::rules)
+}
+
+fn application_network_policy(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    place.policy(
+        document,
+        findings,
+        "networking.k8s.aws/v1alpha1",
+        |d: &ApplicationNetworkPolicy| (&d.metadata, false),
+        |check, at, d| eks::rules(check, at, d).map(|rules| (rules, false)),
+    )
+}
+
+fn egress_firewall(place: &Place<'_>, document: &Document, findings: &mut Findings) -> Option<Policy> {
+    place.policy(
+        document,
+        findings,
+        "k8s.ovn.org/v1",
+        |d: &EgressFirewall| (&d.metadata, false),
+        |check, at, d| ovn::rules(check, at, d).map(|rules| (rules, true)),
+    )
 }
 
 /// What one text held.
@@ -114,6 +281,7 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
     });
     let mut read = Read::default();
     let mut names: HashMap<String, (Source, Span)> = HashMap::new();
+    let mut alone = Vec::new();
     for (source, text) in sources.iter().zip(texts) {
         findings.0.extend(text.findings.0);
         read.skipped += text.skipped;
@@ -132,9 +300,13 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
                 );
                 continue;
             }
+            if policy.alone {
+                alone.push((read.policies.len(), source.clone(), name));
+            }
             read.policies.push(policy);
         }
     }
+    alone::check(&read.policies, &alone, findings);
     if read.seen == 0 && !findings.refused() {
         let help = format!("{} files with {} other documents were looked at", sources.len(), read.skipped);
         findings.general(Code::NoPolicy, "no policy found", help);
@@ -166,13 +338,8 @@ fn read_document(source: &Source, document: Document, namespace: &str, profile: 
                 "",
             );
         }
-        Kind::Refused(code, message) => {
+        Kind::Refused(code, message, help) => {
             text.seen += 1;
-            let help = if code == Code::UnknownKind {
-                "did you mean CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy?"
-            } else {
-                "write it as a CiliumNetworkPolicy"
-            };
             text.findings.at(code, source, kind_span, message, "not a policy that is known here", help);
         }
         Kind::List if depth < 4 => {
@@ -185,10 +352,10 @@ fn read_document(source: &Source, document: Document, namespace: &str, profile: 
             }
         }
         Kind::List => text.skipped += 1,
-        Kind::Policy => {
+        Kind::Policy(door) => {
             text.seen += 1;
-            let Some(typed) = schema::read::<PolicyDocument>(source, &document, &mut text.findings) else { return };
-            let Some(policy) = check::policy(source, root, &typed, namespace, profile, &mut text.findings) else { return };
+            let place = Place { source, namespace, profile };
+            let Some(policy) = (door.read)(&place, &document, &mut text.findings) else { return };
             let name = root.get("metadata").and_then(|m| m.get("name")).map_or(root.span, |n| n.span);
             text.policies.push((policy, name));
         }

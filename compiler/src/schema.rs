@@ -1,6 +1,11 @@
 //! JSON Schemas from the document types, and shape errors from the schemas, all of a document in one run.
 
 use crate::diagnostic::{Code, Findings};
+use crate::dialect::calico::CalicoPolicy;
+use crate::dialect::eks::ApplicationNetworkPolicy;
+use crate::dialect::gke::FqdnNetworkPolicy;
+use crate::dialect::network_policy_api::ClusterNetworkPolicy;
+use crate::dialect::ovn::EgressFirewall;
 use crate::document::{PolicyDocument, ProfileDocument, VerdictsDocument};
 use crate::source::{Source, Span};
 use crate::yaml::{Document, Node, Step};
@@ -37,6 +42,11 @@ shapes! {
     PolicyDocument = "policy";
     ProfileDocument = "profile";
     VerdictsDocument = "verdicts";
+    ClusterNetworkPolicy = "cluster-network-policy";
+    FqdnNetworkPolicy = "gke";
+    CalicoPolicy = "calico";
+    ApplicationNetworkPolicy = "eks";
+    EgressFirewall = "ovn";
 }
 
 /// The schema of a type, without nulls: an absent field is absent.

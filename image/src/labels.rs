@@ -103,6 +103,18 @@ impl Selector {
         })
     }
 
+    /// No workload can satisfy both. (A label that several sources give is taken for one.)
+    pub fn excludes(&self, other: &Selector) -> bool {
+        let bare = |key: &str| split_source(key).1.to_owned();
+        let apart = |a: &Requirement, b: &Requirement| match (a, b) {
+            (Requirement::In(k, a), Requirement::In(l, b)) => bare(k) == bare(l) && a.is_disjoint(b),
+            (Requirement::In(k, a), Requirement::NotIn(l, b)) => bare(k) == bare(l) && a.is_subset(b),
+            (Requirement::In(k, _) | Requirement::Exists(k), Requirement::DoesNotExist(l)) => bare(k) == bare(l),
+            _ => false,
+        };
+        self.0.iter().any(|a| other.0.iter().any(|b| apart(a, b) || apart(b, a)))
+    }
+
     /// Keys it asks for that these labels do not hold at all: such a selector may never match.
     pub fn missing_keys<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter_map(|requirement| match requirement {

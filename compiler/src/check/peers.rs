@@ -12,7 +12,7 @@ use fqdn_image::labels::{NAMESPACE, Requirement};
 use fqdn_image::pattern::PatternError;
 
 impl Check<'_> {
-    pub(super) fn destination(&mut self, at: At<'_>, rule: &EgressRule, ports: &[PortRule]) -> Option<Destination> {
+    pub(crate) fn destination(&mut self, at: At<'_>, rule: &EgressRule, ports: &[PortRule]) -> Option<Destination> {
         if let Some(names) = &rule.to_fqdns {
             if ports.iter().any(|p| p.dns.is_some()) {
                 self.say(
@@ -69,7 +69,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn entities(&mut self, at: At<'_>, names: &[String]) -> Option<Vec<AddressSet>> {
+    pub(crate) fn entities(&mut self, at: At<'_>, names: &[String]) -> Option<Vec<AddressSet>> {
         let list = at.key("toEntities");
         let mut out = Vec::new();
         let mut good = true;
@@ -101,7 +101,7 @@ impl Check<'_> {
         good.then_some(out)
     }
 
-    fn inside(&mut self, at: At<'_>, span: Span) {
+    pub(crate) fn inside(&mut self, at: At<'_>, span: Span) {
         let help = if self.profile.given {
             "the profile denies traffic inside the cluster"
         } else {
@@ -110,7 +110,7 @@ impl Check<'_> {
         self.say(Code::InCluster, at, span, "destinations inside the cluster stay unreachable", "not the DNS service", help);
     }
 
-    pub(super) fn or_nothing(&mut self, at: At<'_>, key: &str, empty: bool, to: Destination) -> Destination {
+    pub(crate) fn or_nothing(&mut self, at: At<'_>, key: &str, empty: bool, to: Destination) -> Destination {
         if empty {
             self.say(Code::SelectsNothing, at, at.name(key), format!("`{key}` is empty"), "selects nothing", "");
             return Destination::Nowhere;
@@ -131,7 +131,7 @@ impl Check<'_> {
     }
 
     /// The resolver entries that some endpoint selector means, and whether one of them means something else.
-    pub(super) fn resolvers(&mut self, list: At<'_>, endpoints: &[LabelSelector]) -> Option<(u32, bool)> {
+    pub(crate) fn resolvers(&mut self, list: At<'_>, endpoints: &[LabelSelector]) -> Option<(u32, bool)> {
         let mut mask = 0u32;
         let mut inside = false;
         for (i, endpoint) in endpoints.iter().enumerate() {
@@ -150,7 +150,7 @@ impl Check<'_> {
         Some((mask, inside))
     }
 
-    pub(super) fn addresses(
+    pub(crate) fn addresses(
         &mut self,
         at: At<'_>,
         cidrs: Option<&[String]>,
@@ -191,12 +191,8 @@ impl Check<'_> {
             let mut except = Vec::new();
             for (n, text) in entry.except.iter().flatten().enumerate() {
                 let at = at.key("except").index(n);
-                match self.cidr(at, text) {
-                    Some(hole) if cidr.contains(hole) => except.push(hole),
-                    Some(hole) => {
-                        self.say(Code::BadExcept, at, at.node.span, format!("`{hole}` is not inside `{cidr}`"), "outside", "");
-                        good = false;
-                    }
+                match self.except(at, cidr, text) {
+                    Some(hole) => except.push(hole),
                     None => good = false,
                 }
             }
@@ -207,7 +203,17 @@ impl Check<'_> {
         good.then_some(out)
     }
 
-    fn cidr(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
+    /// An exception, inside its prefix.
+    pub(crate) fn except(&mut self, at: At<'_>, cidr: Cidr, text: &str) -> Option<Cidr> {
+        let hole = self.cidr(at, text)?;
+        if cidr.contains(hole) {
+            return Some(hole);
+        }
+        self.say(Code::BadExcept, at, at.node.span, format!("`{hole}` is not inside `{cidr}`"), "outside", "");
+        None
+    }
+
+    pub(crate) fn cidr(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
         match Cidr::parse(text) {
             Ok(cidr) => Some(cidr),
             Err(why) => {
@@ -217,7 +223,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn patterns(&mut self, at: At<'_>, entries: &[NameOrPattern]) -> Option<Vec<Pattern>> {
+    pub(crate) fn patterns(&mut self, at: At<'_>, entries: &[NameOrPattern]) -> Option<Vec<Pattern>> {
         let mut out = Vec::with_capacity(entries.len());
         let mut good = true;
         for (i, entry) in entries.iter().enumerate() {

@@ -6,7 +6,7 @@ use crate::document as doc;
 use crate::policy::{PortRule, Ports};
 
 impl Check<'_> {
-    pub(super) fn port_rule(&mut self, at: At<'_>, rule: &doc::PortRule) -> Option<PortRule> {
+    pub(crate) fn port_rule(&mut self, at: At<'_>, rule: &doc::PortRule) -> Option<PortRule> {
         self.unsupported(
             at,
             &[
@@ -51,7 +51,7 @@ impl Check<'_> {
     }
 
     /// The `ports` of an entry, sorted.
-    pub(super) fn ports(&mut self, at: At<'_>, entries: &[doc::Port], dns: bool) -> Option<Vec<Ports>> {
+    pub(crate) fn ports(&mut self, at: At<'_>, entries: &[doc::Port], dns: bool) -> Option<Vec<Ports>> {
         let list = at.key("ports");
         if entries.len() > 40 {
             self.say(
