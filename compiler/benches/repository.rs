@@ -1,5 +1,7 @@
 //! A policy repository of any size: what the benches of compiler and kernel measure.
 
+#![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::unwrap_used)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -22,7 +22,7 @@ fn main() {
 fn sources(names: usize) -> Vec<Source> {
     let each = if names < 10_000 { 10 } else { 50 };
     let texts = repository::texts(&repository::patterns(names), each);
-    texts.into_iter().map(|text| Source { name: "x".into(), text: text.into() }).collect()
+    texts.into_iter().map(|text| Source::new("x", text)).collect()
 }
 
 fn policies(names: usize) -> Vec<Policy> {

@@ -51,6 +51,16 @@ impl Cidr {
         Ok(cidr)
     }
 
+    /// The prefix of a text that has bits set behind it.
+    pub fn around(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let host = Self::parse(address).ok()?;
+        let behind = if Self::ALL_V4.contains(host) { 96 } else { 0 };
+        let length = length.parse::<u8>().ok()?.checked_add(behind).filter(|length| *length <= 128)?;
+        let cidr = Cidr { length, ..host };
+        Some(Cidr { address: host.address & !cidr.rest(), length })
+    }
+
     fn rest(self) -> u128 {
         u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0)
     }

@@ -97,6 +97,7 @@ impl Check<'_> {
             let message = format!("`{}` is not known for this kind", have.escape_default());
             let help = format!("write `{version}`");
             self.say(Code::UnknownVersion, at, at.key("apiVersion").node.span, message, "not known", help);
+            self.findings.mend(at.key("apiVersion").node.span, version);
         }
         let own = metadata.namespace.as_deref();
         self.namespace = match scope {
@@ -190,6 +191,7 @@ impl Check<'_> {
                 "enforces nothing",
                 "write `egress: [{}]` to deny all",
             );
+            self.findings.mend(list.node.span, "[{}]");
         }
         let wanted = rule.enable_default_deny.as_ref().and_then(|d| d.egress);
         let some = |n: usize| n > 0;
@@ -305,6 +307,7 @@ impl Check<'_> {
             return Some(Egress { to: Destination::Nowhere, ports });
         }
         let to = self.destination(at, rule, &ports)?;
+        self.lint_ports(at, &to, &ports);
         if says_nothing(at.node) && default_deny {
             self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", "denies all", "");
             return Some(Egress { to: Destination::Nowhere, ports });

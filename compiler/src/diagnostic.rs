@@ -1,7 +1,7 @@
 //! What the author of a policy is told: a stable code, a place, one line, and help.
 
 use crate::source::{Source, Span};
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic};
 use std::fmt::Write as _;
 
 /// How much it matters.
@@ -98,6 +98,13 @@ codes! {
     InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable.";
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
+    BroadPattern "broad-pattern" Warning "The bare `*`, or a wildcard directly under a public suffix (publicsuffix.org): names of anybody match it.";
+    PrivateDns "private-dns" Warning "A public resolver that answers over HTTPS or TLS. A workload that may reach it can ask any name and send any data in it, unseen by this policy.";
+    NoDns "no-dns" Warning "Addresses are learned from DNS answers. Names that no rule lets the workload ask are never resolved, so the rule that allows them does nothing.";
+    NoDnsOverTcp "no-dns-over-tcp" Warning "An answer that does not fit into a datagram is asked for again over TCP (RFC 7766). Without it such names fail.";
+    Apex "apex" Notice "`*.example.com` and `**.example.com` match names below example.com, not example.com itself.";
+    SharedAddresses "shared-addresses" Notice "Addresses of a content network serve many customers. Allowing one name there allows its addresses, and with them every name on the same ones.";
+    SameSelector "same-selector" Notice "Two policies select the same workloads. They add up: what either allows is allowed.";
     CnamesChain "cnames-chain" Warning "`cnames: chain` credits an address to every name on the way to it. The image carries the choice; the kernel programs of this version credit the question only, which is narrower.";
     Shadowed "shadowed" Warning "A rule that never counts, because another one before it or beside it says as much already.";
     NotLogged "not-logged" Notice "Rules that only write a log line do nothing here.";
@@ -123,6 +130,17 @@ pub struct Diagnostic {
     pub label: String,
     /// What to do.
     pub help: String,
+    /// What would mend it: another text in the place of some bytes.
+    pub fix: Option<Fix>,
+}
+
+/// Another text in the place of some bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// Which bytes.
+    pub span: Span,
+    /// The text.
+    pub text: String,
 }
 
 impl Diagnostic {
@@ -142,6 +160,23 @@ impl Diagnostic {
         }
     }
 
+    /// The line as it would be mended.
+    pub fn mended(&self) -> Option<String> {
+        let (source, fix) = (self.source.as_ref()?, self.fix.as_ref()?);
+        let lines = source.lines_of(fix.span);
+        let (before, after) = (source.text.get(lines.start..fix.span.start)?, source.text.get(fix.span.end..lines.end)?);
+        Some(format!("{before}{}{after}", fix.text).trim().to_owned()).filter(|line| line.len() <= 160 && !line.contains('\n'))
+    }
+
+    /// What to do, with the mended line.
+    fn advice(&self) -> String {
+        match (self.help.is_empty(), self.mended()) {
+            (_, None) => self.help.clone(),
+            (true, Some(line)) => format!("mended: {line}"),
+            (false, Some(line)) => format!("{}\nmended: {line}", self.help),
+        }
+    }
+
     /// The report for people.
     pub fn human(&self, colour: bool) -> String {
         let mut report = MietteDiagnostic::new(format!("{}[{}]: {}", self.severity().word(), self.code.text(), self.message))
@@ -150,8 +185,9 @@ impl Diagnostic {
                 Severity::Warning => miette::Severity::Warning,
                 Severity::Notice => miette::Severity::Advice,
             });
-        if !self.help.is_empty() {
-            report = report.with_help(self.help.clone());
+        let advice = self.advice();
+        if !advice.is_empty() {
+            report = report.with_help(advice);
         }
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(120);
@@ -160,7 +196,7 @@ impl Diagnostic {
             Some(source) if !source.text.is_empty() => {
                 let length = self.span.end.saturating_sub(self.span.start).max(1);
                 let report = report.with_label(LabeledSpan::new(Some(self.label.clone()), self.span.start, length));
-                let named = miette::Report::new(report).with_source_code(NamedSource::new(&source.name, source.text.to_string()));
+                let named = miette::Report::new(report).with_source_code(source.clone());
                 handler.render_report(&mut out, named.as_ref())
             }
             Some(source) => handler.render_report(&mut out, &report).and_then(|()| writeln!(out, "   in {}", source.name)),
@@ -186,7 +222,23 @@ impl Diagnostic {
             "message": self.message,
             "label": self.label,
             "help": self.help,
+            "mended": self.mended(),
         })
+    }
+
+    /// A workflow command of GitHub Actions, which shows the finding beside the changed line.
+    pub fn github(&self) -> String {
+        let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let property = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
+        let level = self.severity().word();
+        let mut place = String::new();
+        if let Some(source) = &self.source {
+            let ((line, column), (end, _)) = (source.line_column(self.span.start), source.line_column(self.span.end));
+            let _ = write!(place, "file={},line={line},endLine={end},col={column},", property(&source.name));
+        }
+        let advice = self.advice();
+        let text = if advice.is_empty() { self.message.clone() } else { format!("{}\n{advice}", self.message) };
+        format!("::{level} {place}title={}::{}", property(self.code.text()), escaped(&text))
     }
 }
 
@@ -206,13 +258,20 @@ impl Findings {
         help: impl Into<String>,
     ) {
         let (message, label, help) = (message.into(), label.into(), help.into());
-        self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help });
+        self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help, fix: None });
+    }
+
+    /// What would mend the finding just added.
+    pub fn mend(&mut self, span: Span, text: impl Into<String>) {
+        if let Some(last) = self.0.last_mut() {
+            last.fix = Some(Fix { span, text: text.into() });
+        }
     }
 
     /// Adds one without a place.
     pub fn general(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), help.into());
-        self.0.push(Diagnostic { code, source: None, span: Span::default(), message, label: String::new(), help });
+        self.0.push(Diagnostic { code, source: None, span: Span::default(), message, label: String::new(), help, fix: None });
     }
 
     /// Whether any finding stops the compilation.
@@ -227,10 +286,10 @@ impl Findings {
 
     /// By file and place.
     pub fn sort(&mut self) {
-        self.0.sort_by(|a, b| {
-            let key = |d: &Diagnostic| (d.source.as_ref().map(|s| s.name.clone()), d.span, d.code, d.message.clone());
-            key(a).cmp(&key(b))
-        });
-        self.0.dedup_by(|a, b| a.code == b.code && a.span == b.span && a.message == b.message && a.place() == b.place());
+        fn key(d: &Diagnostic) -> (Option<&str>, Span, Code, &str) {
+            (d.source.as_ref().map(|s| &*s.name), d.span, d.code, &d.message)
+        }
+        self.0.sort_by(|a, b| key(a).cmp(&key(b)));
+        self.0.dedup_by(|a, b| key(a) == key(b));
     }
 }

@@ -21,6 +21,12 @@ use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
 /// TCP, UDP and SCTP: what is meant where no protocol is written.
 const EVERY_PROTOCOL: [u16; 3] = [6, 17, 132];
 
+/// All of them, after each has been looked at.
+fn every<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let looked_at: Vec<Option<T>> = items.collect();
+    looked_at.into_iter().collect()
+}
+
 /// Ports of these protocols.
 fn ports_of(protocols: &[u16], low: u16, high: u16) -> Vec<Ports> {
     protocols.iter().map(|proto| Ports { proto: *proto, low, high }).collect()

@@ -79,16 +79,21 @@ pub(crate) fn text(path: &Path, findings: &mut Findings) -> Result<Option<Source
     Ok(decode(&name, fs::read(path).map_err(fail)?, findings))
 }
 
+/// A path as it is printed: what steers a terminal is escaped.
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 fn decode(name: &str, bytes: Vec<u8>, findings: &mut Findings) -> Option<Source> {
     if bytes.len() as u64 > LARGEST {
         findings.general(Code::TooLarge, format!("`{name}` is larger than 256 MiB"), "split it");
         return None;
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Some(Source { name: name.into(), text: text.into() }),
+        Ok(text) => Some(Source::new(shown(name), text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let source = Source { name: name.into(), text: "".into() };
+            let source = Source::new(shown(name), "");
             findings.at(
                 Code::Unreadable,
                 &source,

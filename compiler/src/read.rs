@@ -9,6 +9,7 @@ use crate::dialect::gke::{self, FqdnNetworkPolicy};
 use crate::dialect::network_policy_api::{self, ClusterNetworkPolicy};
 use crate::dialect::ovn::{self, EgressFirewall};
 use crate::document::{Metadata, PolicyDocument};
+use crate::lint;
 use crate::policy::{Policy, Profile, Rule};
 use crate::schema::{self, Shape};
 use crate::source::{Source, Span};
@@ -281,7 +282,7 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
     });
     let mut read = Read::default();
     let mut names: HashMap<String, (Source, Span)> = HashMap::new();
-    let mut alone = Vec::new();
+    let mut places = Vec::new();
     for (source, text) in sources.iter().zip(texts) {
         findings.0.extend(text.findings.0);
         read.skipped += text.skipped;
@@ -300,13 +301,12 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
                 );
                 continue;
             }
-            if policy.alone {
-                alone.push((read.policies.len(), source.clone(), name));
-            }
+            places.push((source.clone(), name));
             read.policies.push(policy);
         }
     }
-    alone::check(&read.policies, &alone, findings);
+    alone::check(&read.policies, &places, findings);
+    lint::together(&read.policies, &places, findings);
     if read.seen == 0 && !findings.refused() {
         let help = format!("{} files with {} other documents were looked at", sources.len(), read.skipped);
         findings.general(Code::NoPolicy, "no policy found", help);

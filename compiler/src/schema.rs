@@ -88,6 +88,7 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
         let message = format!("`{text}` is a boolean to some readers and a text to others");
         let help = format!("write \"{text}\", or true or false where a boolean is meant");
         findings.at(Code::AmbiguousScalar, source, *span, message, "quote it", help);
+        findings.mend(*span, format!("\"{text}\""));
     }
     // INVARIANT: what fills the type also satisfies the schema, which is made from the type; so the schema is asked
     // only where filling fails, and then says all that is wrong, not the first of it.
@@ -109,7 +110,56 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
 
 /// The compiled schema of a type.
 pub fn validator<T: Shape>() -> Option<&'static Validator> {
-    T::cell().get_or_init(|| jsonschema::validator_for(&schema_of::<T>()).ok()).as_ref()
+    let compiled = || {
+        let mut schema = schema_of::<T>();
+        plain_enums(&mut schema);
+        jsonschema::validator_for(&schema).ok()
+    };
+    T::cell().get_or_init(compiled).as_ref()
+}
+
+/// `oneOf` constants, each with its description, as an `enum`: its errors name the values.
+fn plain_enums(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let constants: Option<Vec<Value>> = object
+                .get("oneOf")
+                .and_then(Value::as_array)
+                .map(|list| list.iter().filter_map(|one| one.get("const").cloned()).collect());
+            if let Some(constants) =
+                constants.filter(|c| Some(c.len()) == object.get("oneOf").and_then(Value::as_array).map(Vec::len))
+            {
+                object.remove("oneOf");
+                object.insert("enum".into(), Value::Array(constants));
+            }
+            object.values_mut().for_each(plain_enums);
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_enums),
+        _ => {}
+    }
+}
+
+/// Whether every document of a text that fills its type also satisfies the type's schema: what `read` relies on.
+pub fn agrees(source: &Source) -> Result<(), String> {
+    fn one<T: Shape>(document: &Document) -> Result<(), String> {
+        let fills = T::deserialize(document.root.as_ref()).is_ok();
+        let Ok(value) = serde_json::to_value(document.root.value()) else { return Ok(()) };
+        match validator::<T>() {
+            Some(validator) if fills && !validator.is_valid(&value) => Err(format!("{}: {value}", T::NAME)),
+            _ => Ok(()),
+        }
+    }
+    for document in crate::yaml::parse(source, &mut Findings::default()) {
+        one::<PolicyDocument>(&document)?;
+        one::<ProfileDocument>(&document)?;
+        one::<VerdictsDocument>(&document)?;
+        one::<ClusterNetworkPolicy>(&document)?;
+        one::<FqdnNetworkPolicy>(&document)?;
+        one::<CalicoPolicy>(&document)?;
+        one::<ApplicationNetworkPolicy>(&document)?;
+        one::<EgressFirewall>(&document)?;
+    }
+    Ok(())
 }
 
 fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &mut Findings) {
@@ -129,7 +179,13 @@ fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &
             let holder = root.find(&path).unwrap_or(root);
             for key in unexpected {
                 let at = holder.key_span(key).unwrap_or(span);
-                let help = nearest(key).map_or_else(|| "remove it".to_owned(), |near| format!("did you mean `{near}`?"));
+                let help = match nearest(key).filter(|near| near != key) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if key.eq_ignore_ascii_case("toFQDNs") => {
+                        "a denial by name fails open; deny by prefix, allow by name".into()
+                    }
+                    None => "remove it".to_owned(),
+                };
                 findings.at(
                     Code::UnknownKey,
                     source,
@@ -138,6 +194,9 @@ fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &
                     "not part of the policy language",
                     help,
                 );
+                if let Some(near) = nearest(key).filter(|near| near != key) {
+                    findings.mend(at, near);
+                }
             }
         }
         ValidationErrorKind::Required { property } => {
@@ -171,6 +230,9 @@ fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &
                 format!("not {}", spoken(&want)),
                 help,
             );
+            if want == "string" && text.len() < 40 && !text.is_empty() && !text.contains(['[', '{', '-', '"']) {
+                findings.mend(Span { start: span.start, end: span.start + text.len() }, format!("\"{text}\""));
+            }
         }
         ValidationErrorKind::Enum { options } => {
             let options: Vec<String> =

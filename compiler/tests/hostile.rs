@@ -160,7 +160,7 @@ fn the_walk_finds_exactly_the_matching_selectors() {
             "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toFQDNs: [{}]}}]}}\n",
             list.join(", ")
         );
-        let source = fqdnc::source::Source { name: "x".into(), text: text.into() };
+        let source = fqdnc::source::Source::new("x", text);
         let mut findings = fqdnc::diagnostic::Findings::default();
         let profile = fqdnc::load_profile(None, &mut findings).unwrap();
         let Some(compiled) = fqdnc::compile(&[source], &profile, "default", &mut findings) else {

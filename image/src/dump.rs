@@ -124,7 +124,8 @@ fn reversed(text: &str) -> String {
     text.split('.').rev().collect::<Vec<_>>().join(".")
 }
 
-fn servers_text(image: &Image, servers: u32) -> String {
+/// Which servers a grant speaks of.
+pub fn servers_text(image: &Image, servers: u32) -> String {
     if servers & abi::SERVERS_CIDR != 0 {
         return format!("at {}", image.selector_text(servers & !abi::SERVERS_CIDR));
     }
@@ -136,7 +137,7 @@ fn servers_text(image: &Image, servers: u32) -> String {
         .lines()
         .filter_map(|line| line.strip_prefix("resolver "))
         .filter_map(|line| line.split_once(' '))
-        .filter(|(number, _)| number.parse::<u32>().is_ok_and(|n| servers >> n & 1 != 0))
+        .filter(|(number, _)| number.parse::<u32>().is_ok_and(|n| n < RESOLVER_ENTRIES && servers >> n & 1 != 0))
         .map(|(_, rest)| rest.split(' ').next().unwrap_or(rest))
         .collect();
     format!("at {}", names.join("+"))

@@ -103,9 +103,23 @@ impl Selector {
         })
     }
 
+    /// Every workload that this selects, the other selects. May say no where it is so.
+    pub fn implies(&self, other: &Selector) -> bool {
+        other.0.iter().all(|want| {
+            self.0.contains(want)
+                || self.0.iter().any(|have| match (have, want) {
+                    (Requirement::In(k, a), Requirement::In(l, b)) => k == l && a.is_subset(b),
+                    (Requirement::In(k, _), Requirement::Exists(l)) => k == l,
+                    _ => false,
+                })
+        })
+    }
+
     /// No workload can satisfy both. (A label that several sources give is taken for one.)
     pub fn excludes(&self, other: &Selector) -> bool {
-        let bare = |key: &str| split_source(key).1.to_owned();
+        fn bare(key: &str) -> &str {
+            split_source(key).1
+        }
         let apart = |a: &Requirement, b: &Requirement| match (a, b) {
             (Requirement::In(k, a), Requirement::In(l, b)) => bare(k) == bare(l) && a.is_disjoint(b),
             (Requirement::In(k, a), Requirement::NotIn(l, b)) => bare(k) == bare(l) && a.is_subset(b),

@@ -10,7 +10,9 @@
 
 pub mod abi;
 pub mod c_header;
+pub mod compare;
 pub mod decode;
+pub mod difference;
 pub mod dump;
 pub mod encode;
 pub mod hash;

@@ -127,7 +127,7 @@ impl Pattern {
 
     /// A name on the wire can match: no label over 63 octets, no more than 255 octets in all.
     pub fn can_match(&self) -> bool {
-        if self.is_everything() {
+        if self.is_everything() || self.0.len() <= 63 {
             return true;
         }
         let mut octets = 1 + if self.is_deep() { 2 } else { 0 };
@@ -163,6 +163,29 @@ impl Pattern {
                 Label::Literal(bytes) => bytes == &have[1..],
                 Label::Star => plain(have),
                 Label::Glob(glob) => plain(have) && glob_matches(glob, &have[1..]),
+            })
+    }
+
+    /// Every name that the other matches, this one matches. May say no where it is so: globs are compared as texts.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        if self.is_everything() || self == other {
+            return self.is_everything() || other.can_match();
+        }
+        if other.is_everything() || (other.is_deep() && !self.is_deep()) {
+            return false;
+        }
+        let plain = |label: &Label<'_>| !matches!(label, Label::Literal(bytes) if !bytes.iter().all(|b| is_plain(*b)));
+        let (own, others): (Vec<Label<'_>>, Vec<Label<'_>>) = (self.labels().collect(), other.labels().collect());
+        let extra = others.len().checked_sub(own.len());
+        let Some(extra) = extra.filter(|n| if self.is_deep() { *n + usize::from(other.is_deep()) > 0 } else { *n == 0 }) else {
+            return false;
+        };
+        others[..extra].iter().all(plain)
+            && own.iter().zip(&others[extra..]).all(|(own, other)| match (own, other) {
+                (Label::Star, other) => plain(other),
+                (Label::Literal(a), Label::Literal(b)) => a == b,
+                (Label::Glob(a), Label::Literal(b) | Label::Glob(b)) => glob_matches(a, b),
+                _ => false,
             })
     }
 
@@ -241,6 +264,25 @@ mod tests {
         assert!(matches("*cilium.io", "subcilium.io") && !matches("*cilium.io", "sub.cilium.io"));
         assert!(matches("*", ".") && matches("*", "a.b") && !matches("*", "a\\.b"));
         assert!(!matches("*.com", "a\\032b.com") && !matches("a.b", "a\\.b"));
+    }
+
+    #[test]
+    fn covering() {
+        let covers = |a: &str, b: &str| Pattern::parse(a).expect("a pattern").covers(&Pattern::parse(b).expect("a pattern"));
+        for (wide, narrow) in [
+            ("*", "**.a"),
+            ("**.a", "x.y.a"),
+            ("**.a", "**.*.a"),
+            ("*.a", "x.a"),
+            ("*.a", "x*.a"),
+            ("x*.a", "xy*z.a"),
+            ("**.a", "*.a"),
+        ] {
+            assert!(covers(wide, narrow) && !covers(narrow, wide), "{wide} {narrow}");
+        }
+        for (a, b) in [("*.a", "a"), ("**.a", "a"), ("*.a", "x.y.a"), ("x*.a", "*x.a"), ("a", "b")] {
+            assert!(!covers(a, b), "{a} {b}");
+        }
     }
 
     #[test]

@@ -71,15 +71,18 @@ impl<'a> Trie<'a> {
         trie.labels.push(&[]);
         trie.last_child.push(NONE);
         let mut path: Vec<(Label<'a>, u32)> = Vec::new();
+        let mut labels: Vec<Label<'a>> = Vec::new();
         for index in order {
             let number = mine[index as usize];
             let pattern = &patterns[number as usize];
-            let shared = pattern.labels().rev().zip(&path).take_while(|(label, (have, _))| label == have).count();
+            labels.clear();
+            labels.extend(pattern.labels().rev());
+            let shared = labels.iter().zip(&path).take_while(|(label, (have, _))| *label == have).count();
             path.truncate(shared);
-            for label in pattern.labels().rev().skip(shared) {
+            for label in &labels[shared..] {
                 let parent = path.last().map_or(0, |(_, node)| *node);
-                let node = trie.grow(parent, label, number);
-                path.push((label, node));
+                let node = trie.grow(parent, *label, number);
+                path.push((*label, node));
             }
             let mut end = path.last().map_or(0, |(_, node)| *node);
             if pattern.is_deep() {

@@ -25,6 +25,7 @@ impl Check<'_> {
                 );
             }
             let names = self.patterns(at.key("toFQDNs"), names)?;
+            self.lint_names(at.key("toFQDNs"), &names);
             return Some(self.or_nothing(at, "toFQDNs", names.is_empty(), Destination::Names(names)));
         }
         if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
@@ -218,6 +219,9 @@ impl Check<'_> {
             Ok(cidr) => Some(cidr),
             Err(why) => {
                 self.say(Code::BadCidr, at, at.node.span, format!("`{}` is no prefix: {why}", text.escape_default()), "here", "");
+                if let Some(prefix) = Cidr::around(text) {
+                    self.findings.mend(at.node.span, format!("\"{prefix}\""));
+                }
                 None
             }
         }
@@ -239,7 +243,7 @@ impl Check<'_> {
                     continue;
                 }
             };
-            let at = at.key(key);
+            let (entry_at, at) = (at, at.key(key));
             match parsed {
                 Ok(pattern) => {
                     // Cilium's agent adds the final dot and then refuses 256 characters, in its log only.
@@ -270,6 +274,11 @@ impl Check<'_> {
                     };
                     let message = format!("`{}` is no {key}: {error}", text.escape_default());
                     self.say(Code::BadPattern, at, at.inside(text, from, to), message, "here", help);
+                    match &error {
+                        PatternError::Star(_) => self.findings.mend(entry_at.name("matchName"), "matchPattern"),
+                        PatternError::Character(' ', _) => self.findings.mend(at.node.span, format!("\"{}\"", text.trim())),
+                        _ => {}
+                    }
                     good = false;
                 }
             }

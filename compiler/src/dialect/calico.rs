@@ -5,7 +5,7 @@ use crate::addresses::Cidr;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
 use crate::dialect::ordered::{OrderedRule, To};
-use crate::dialect::{EVERY_PROTOCOL, expression, names, namespace_label, ports_of};
+use crate::dialect::{EVERY_PROTOCOL, every, expression, names, namespace_label, ports_of};
 use crate::document::Metadata;
 use crate::policy::{Ports, Rule};
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
@@ -168,10 +168,8 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
     }
     let subjects = subjects(check, at, spec)?;
     let list = at.key("egress");
-    let mut ordered = Vec::new();
-    for (i, rule) in spec.egress.iter().flatten().enumerate() {
-        ordered.extend(rule_of(check, list.index(i), rule)?);
-    }
+    let ordered = every(spec.egress.iter().flatten().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
+    let ordered: Vec<OrderedRule> = ordered.into_iter().flatten().collect();
     let found = check.unordered(list, &ordered)?;
     let alone = found.closed || !found.deny.is_empty();
     let rule = |subject| Rule { subject, default_deny: true, egress: found.egress.clone(), deny: found.deny.clone() };
@@ -260,7 +258,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
         }
         Action::Allow | Action::Deny => {}
     }
-    let ports = ports(check, at, rule)?;
+    let ports = ports(check, at, rule);
     let inside = |to: &Entity| to.selector.is_some() || to.namespace_selector.is_some();
     let to = match &rule.destination {
         None => To::Anywhere,
@@ -295,7 +293,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
         },
     };
     let refused = check.findings.0[before..].iter().any(|d| d.severity() == crate::diagnostic::Severity::Error);
-    (!refused).then_some(Some(OrderedRule { allow: rule.action == Action::Allow, to, ports, span: at.head() }))
+    (!refused).then_some(Some(OrderedRule { allow: rule.action == Action::Allow, to, ports: ports?, span: at.head() }))
 }
 
 fn ports(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<Ports>> {

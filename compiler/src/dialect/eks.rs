@@ -4,7 +4,7 @@
 use crate::addresses::AddressSet;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::{names, ports_of};
+use crate::dialect::{every, names, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::lower::ALL_RESOLVERS;
 use crate::policy::{Destination, Egress, PortRule, Ports, Rule};
@@ -125,11 +125,10 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ApplicationNet
     }
     let subject = check.subject(at.key("podSelector"), &spec.pod_selector)?;
     let list = at.key("egress");
-    let mut egress = Vec::new();
     let mut listed: Vec<Pattern> = Vec::new();
-    for (i, rule) in spec.egress.iter().flatten().enumerate() {
-        egress.extend(rule_of(check, list.index(i), rule, &mut listed)?);
-    }
+    let rules = spec.egress.iter().flatten().enumerate();
+    let rules = every(rules.map(|(i, rule)| rule_of(check, list.index(i), rule, &mut listed)))?;
+    let mut egress: Vec<Egress> = rules.into_iter().flatten().collect();
     if !listed.is_empty() {
         // The filter answers these names and no other, whichever rule opens the way to the DNS service.
         for rule in &mut egress {
@@ -179,47 +178,46 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule, listed: &mut Ve
         );
         return None;
     }
-    let mut ports = Vec::new();
-    for (i, port) in rule.ports.iter().flatten().enumerate() {
-        ports.extend(port_of(check, at.key("ports").index(i), port)?);
-    }
+    let place = at.key("ports");
+    let ports = every(rule.ports.iter().flatten().enumerate().map(|(i, port)| port_of(check, place.index(i), port)));
+    let place = at.key("to");
+    let to = every(peers.iter().enumerate().map(|(i, peer)| peer_of(check, place.index(i), peer, listed)))?;
+    let ports: Vec<Ports> = ports?.into_iter().flatten().collect();
     let ports = if ports.is_empty() { Vec::new() } else { vec![PortRule { ports, dns: None }] };
-    let mut egress = Vec::new();
-    for (i, peer) in peers.iter().enumerate() {
-        let at = at.key("to").index(i);
-        let to = match (&peer.domain_names, &peer.ip_block, peer.pod_selector.is_some() || peer.namespace_selector.is_some()) {
-            (Some(texts), None, false) => {
-                let patterns =
-                    check.domain_names(at.key("domainNames"), texts, |t| names::parse(t, names::Star::OneOrMore, 2, true))?;
-                if patterns.is_empty() {
-                    check.say(Code::WrongValue, at, at.name("domainNames"), "`domainNames` is empty", "one name at least", "");
-                    return None;
-                }
-                listed.extend(patterns.iter().cloned());
-                Destination::Names(patterns)
-            }
-            (None, Some(block), false) => Destination::Addresses(vec![block_of(check, at.key("ipBlock"), block)?]),
-            (None, None, true) => {
-                if !(check.profile.given && check.profile.delegate) {
-                    check.inside(at, at.head());
-                }
-                Destination::Nowhere
-            }
-            _ => {
-                check.say(
-                    Code::MixedPeers,
-                    at,
-                    at.head(),
-                    "not exactly one kind of destination",
-                    "in this entry",
-                    "write an entry for each",
-                );
+    Some(to.into_iter().map(|to| Egress { to, ports: ports.clone() }).collect())
+}
+
+fn peer_of(check: &mut Check<'_>, at: At<'_>, peer: &Peer, listed: &mut Vec<Pattern>) -> Option<Destination> {
+    Some(match (&peer.domain_names, &peer.ip_block, peer.pod_selector.is_some() || peer.namespace_selector.is_some()) {
+        (Some(texts), None, false) => {
+            let patterns =
+                check.domain_names(at.key("domainNames"), texts, |t| names::parse(t, names::Star::OneOrMore, 2, true))?;
+            if patterns.is_empty() {
+                check.say(Code::WrongValue, at, at.name("domainNames"), "`domainNames` is empty", "one name at least", "");
                 return None;
             }
-        };
-        egress.push(Egress { to, ports: ports.clone() });
-    }
-    Some(egress)
+            listed.extend(patterns.iter().cloned());
+            Destination::Names(patterns)
+        }
+        (None, Some(block), false) => Destination::Addresses(vec![block_of(check, at.key("ipBlock"), block)?]),
+        (None, None, true) => {
+            if !(check.profile.given && check.profile.delegate) {
+                check.inside(at, at.head());
+            }
+            Destination::Nowhere
+        }
+        _ => {
+            check.say(
+                Code::MixedPeers,
+                at,
+                at.head(),
+                "not exactly one kind of destination",
+                "in this entry",
+                "write an entry for each",
+            );
+            return None;
+        }
+    })
 }
 
 fn block_of(check: &mut Check<'_>, at: At<'_>, block: &IpBlock) -> Option<AddressSet> {

@@ -3,7 +3,7 @@
 
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::{EVERY_PROTOCOL, names, ports_of};
+use crate::dialect::{EVERY_PROTOCOL, every, names, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::policy::{Destination, Egress, PortRule, Rule};
 use fqdn_image::Pattern;
@@ -87,10 +87,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &FqdnNetworkPol
         check.say(Code::WrongValue, at, at.name("egress"), "`egress` is empty", "one rule at least", "");
         return None;
     }
-    let mut egress = Vec::new();
-    for (i, rule) in document.spec.egress.iter().enumerate() {
-        egress.push(rule_of(check, list.index(i), rule)?);
-    }
+    let egress = every(document.spec.egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
     Some(vec![Rule { subject, default_deny: true, egress, deny: Vec::new() }])
 }
 
@@ -100,22 +97,10 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Egres
         check.say(Code::WrongValue, at, at.name("matches"), "`matches` is empty", "one name at least", "");
         return None;
     }
-    let mut patterns = Vec::new();
-    for (i, entry) in rule.matches.iter().enumerate() {
-        let at = list.index(i);
-        patterns.push(match (&entry.name, &entry.pattern) {
-            (Some(name), None) => {
-                check.domain_name(at.key("name"), name, |t| names::parse(t, names::Star::One, 1, true).and_then(literal))?
-            }
-            (None, Some(pattern)) => check.domain_name(at.key("pattern"), pattern, glob)?,
-            _ => {
-                check.say(Code::OneOfNamePattern, at, at.head(), "not exactly one of name and pattern", "in this entry", "");
-                return None;
-            }
-        });
-    }
+    let patterns = every(rule.matches.iter().enumerate().map(|(i, entry)| name_of(check, list.index(i), entry)));
     let mut ports = Vec::new();
-    let mut every = rule.ports.as_ref().is_none_or(Vec::is_empty);
+    let mut all_ports = rule.ports.as_ref().is_none_or(Vec::is_empty);
+    let mut good = true;
     for (i, port) in rule.ports.iter().flatten().enumerate() {
         let protocols: &[u16] = match port.protocol {
             Some(Protocol::Tcp) => &[6],
@@ -123,16 +108,31 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Egres
             _ => &EVERY_PROTOCOL,
         };
         match port.port {
-            None if protocols.len() == 3 => every = true,
+            None if protocols.len() == 3 => all_ports = true,
             None => ports.extend(ports_of(protocols, 0, u16::MAX)),
-            Some(number) => {
-                let port = check.number(at.key("ports").index(i).key("port"), number)?;
-                ports.extend(ports_of(protocols, port, port));
-            }
+            Some(number) => match check.number(at.key("ports").index(i).key("port"), number) {
+                Some(port) => ports.extend(ports_of(protocols, port, port)),
+                None => good = false,
+            },
         }
     }
-    let ports = if every { Vec::new() } else { vec![PortRule { ports, dns: None }] };
-    Some(Egress { to: Destination::Names(patterns), ports })
+    let ports = if all_ports { Vec::new() } else { vec![PortRule { ports, dns: None }] };
+    let to = Destination::Names(patterns?);
+    good.then_some(Egress { to, ports })
+}
+
+fn name_of(check: &mut Check<'_>, at: At<'_>, entry: &Match) -> Option<Pattern> {
+    match (&entry.name, &entry.pattern) {
+        (Some(name), None) => {
+            let parse = |text: &str| names::parse(text, names::Star::One, 1, true).and_then(literal);
+            check.domain_name(at.key("name"), name, parse)
+        }
+        (None, Some(pattern)) => check.domain_name(at.key("pattern"), pattern, glob),
+        _ => {
+            check.say(Code::OneOfNamePattern, at, at.head(), "not exactly one of name and pattern", "in this entry", "");
+            None
+        }
+    }
 }
 
 fn literal(pattern: Pattern) -> Result<Pattern, String> {

@@ -56,6 +56,9 @@ impl Check<'_> {
                 None => good = false,
             }
         }
+        if good {
+            self.lint_names(list, &patterns);
+        }
         good.then_some(patterns)
     }
 

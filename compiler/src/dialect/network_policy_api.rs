@@ -4,7 +4,7 @@
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
 use crate::dialect::ordered::{OrderedRule, To};
-use crate::dialect::{names, ports_of};
+use crate::dialect::{every, names, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::policy::{Ports, Rule};
 use schemars::JsonSchema;
@@ -192,10 +192,8 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ClusterNetwork
     };
     let Some(egress) = &spec.egress else { return Some(Vec::new()) };
     let list = at.key("egress");
-    let mut ordered = Vec::new();
-    for (i, rule) in egress.iter().enumerate() {
-        ordered.extend(rule_of(check, list.index(i), rule)?);
-    }
+    let ordered = every(egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
+    let ordered: Vec<OrderedRule> = ordered.into_iter().flatten().collect();
     let found = check.unordered(list, &ordered)?;
     check.must_close(at, "egress", &found)?;
     Some(vec![Rule { subject, default_deny: true, egress: found.egress, deny: found.deny }])
@@ -207,16 +205,16 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<O
         return None;
     }
     let allow = rule.action == Action::Accept;
-    let mut ports = Vec::new();
-    for (i, protocol) in rule.protocols.iter().flatten().enumerate() {
-        ports.extend(ports_in(check, at.key("protocols").index(i), protocol)?);
-    }
+    let place = at.key("protocols");
+    let found = rule.protocols.iter().flatten().enumerate();
+    let found = every(found.map(|(i, protocol)| ports_in(check, place.index(i), protocol)));
+    let ports: Vec<Ports> = found.iter().flatten().flatten().copied().collect();
     if rule.to.is_empty() || rule.protocols.as_ref().is_some_and(Vec::is_empty) {
         check.say(Code::WrongValue, at, at.head(), "an empty list in this rule", "one entry at least", "");
         return None;
     }
     let mut out = Vec::new();
-    let (mut cidrs, mut good) = (Vec::new(), true);
+    let (mut cidrs, mut good) = (Vec::new(), found.is_some());
     for (i, peer) in rule.to.iter().enumerate() {
         let place = at.key("to").index(i);
         let mut push = |to| out.push(OrderedRule { allow, to, ports: ports.clone(), span: at.head() });
@@ -231,7 +229,10 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<O
             }
             (None, Some(texts), None, 0) => {
                 let parse = |t: &str| names::parse(t, names::Star::OneOrMore, 2, true);
-                push(To::Names(check.domain_names(place.key("domainNames"), texts, parse)?));
+                match check.domain_names(place.key("domainNames"), texts, parse) {
+                    Some(patterns) => push(To::Names(patterns)),
+                    None => good = false,
+                }
             }
             (None, None, Some(_), 0) => {
                 check.unsupported(place, &[("nodes", true)]);

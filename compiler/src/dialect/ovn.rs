@@ -4,7 +4,7 @@
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
 use crate::dialect::ordered::{OrderedRule, To};
-use crate::dialect::{names, ports_of};
+use crate::dialect::{every, names, ports_of};
 use crate::document::Metadata;
 use crate::lower::ALL_RESOLVERS;
 use crate::policy::{Destination, Egress, Rule};
@@ -95,10 +95,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &EgressFirewall
     }
     let at = at.key("spec");
     let list = at.key("egress");
-    let mut rules = Vec::new();
-    for (i, rule) in document.spec.egress.iter().enumerate() {
-        rules.push(rule_of(check, list.index(i), rule)?);
-    }
+    let rules = every(document.spec.egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
     let mut found = check.unordered(list, &rules)?;
     check.must_close(at, "egress", &found)?;
     if !(check.profile.given && check.profile.delegate) {
@@ -113,6 +110,12 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &EgressFirewall
 fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &FirewallRule) -> Option<OrderedRule> {
     let to = at.key("to");
     check.unsupported(to, &[("nodeSelector", rule.to.node_selector.is_some())]);
+    let place = at.key("ports");
+    let ports = every(rule.ports.iter().flatten().enumerate().map(|(i, port)| {
+        let at = place.index(i);
+        let (protocol, number) = (check.protocol(at.key("protocol"), &port.protocol), check.number(at.key("port"), port.port));
+        Some(ports_of(&[protocol?], number?, number?))
+    }));
     let destination = match (&rule.to.cidr_selector, &rule.to.dns_name, &rule.to.node_selector) {
         (Some(text), None, None) => To::Cidrs(vec![check.cidr(to.key("cidrSelector"), text)?]),
         (None, Some(text), None) => {
@@ -125,12 +128,6 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &FirewallRule) -> Option<Ord
             return None;
         }
     };
-    let mut ports = Vec::new();
-    for (i, port) in rule.ports.iter().flatten().enumerate() {
-        let at = at.key("ports").index(i);
-        let protocol = check.protocol(at.key("protocol"), &port.protocol)?;
-        let number = check.number(at.key("port"), port.port)?;
-        ports.extend(ports_of(&[protocol], number, number));
-    }
+    let ports = ports?.into_iter().flatten().collect();
     Some(OrderedRule { allow: rule.r#type == Action::Allow, to: destination, ports, span: at.head() })
 }

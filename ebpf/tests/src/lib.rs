@@ -25,7 +25,7 @@ pub const CLIENT: &str = "10.198.0.2";
 /// Compiles one policy text.
 pub fn compile(text: &str) -> Image {
     let mut findings = Findings::default();
-    let source = Source { name: "test.yaml".into(), text: text.into() };
+    let source = Source::new("test.yaml", text);
     let profile = fqdnc::load_profile(None, &mut findings).unwrap();
     let compiled = fqdnc::compile(&[source], &profile, "default", &mut findings);
     let bytes = compiled.unwrap_or_else(|| panic!("{}", errors(&findings))).bytes;

@@ -121,7 +121,7 @@ fn verdict_tables_hold_in_the_kernel() {
     }
     paths.sort();
     assert!(paths.len() >= 2, "tables are there");
-    let read = |path: &Path| Source { name: path.to_string_lossy().into(), text: fs::read_to_string(path).unwrap().into() };
+    let read = |path: &Path| Source::new(path.to_string_lossy(), fs::read_to_string(path).unwrap());
     let egress = Egress::new("verdicts", &compile(&web_policy(&["a.example.test"])));
     let (mut rows, mut left_out, mut wrong) = (0, 0, Vec::new());
     for path in &paths {

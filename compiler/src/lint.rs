@@ -1,0 +1,395 @@
+//! Names that do more, or less, than their author may think; and policies that do so together.
+
+use crate::check::{At, Check};
+use crate::diagnostic::{Code, Findings};
+use crate::overlap::Overlap;
+use crate::policy::{Destination, Policy, PortRule, Rule};
+use crate::source::{Source, Span};
+use fqdn_image::labels::Selector;
+use fqdn_image::{Pattern, WireName};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Public resolvers that answer over HTTPS or TLS: whoever may reach one asks any name, unseen.
+const PRIVATE_DNS: &[&str] = &[
+    "chrome.cloudflare-dns.com",
+    "cloudflare-dns.com",
+    "dns.adguard-dns.com",
+    "dns.alidns.com",
+    "dns.controld.com",
+    "dns.digitale-gesellschaft.ch",
+    "dns.google",
+    "dns.google.com",
+    "dns.mullvad.net",
+    "dns.nextdns.io",
+    "dns.quad9.net",
+    "dns.sb",
+    "dns0.eu",
+    "dns10.quad9.net",
+    "dns11.quad9.net",
+    "dns9.quad9.net",
+    "doh.cleanbrowsing.org",
+    "doh.dns.sb",
+    "doh.li",
+    "doh.opendns.com",
+    "doh.pub",
+    "family.cloudflare-dns.com",
+    "freedns.controld.com",
+    "mozilla.cloudflare-dns.com",
+    "one.one.one.one",
+    "ordns.he.net",
+    "security.cloudflare-dns.com",
+    "unfiltered.adguard-dns.com",
+];
+
+/// Names below these are served from addresses that many customers share.
+const SHARED: &[&str] = &[
+    "akadns.net",
+    "akamaiedge.net",
+    "akamaihd.net",
+    "akamaized.net",
+    "azureedge.net",
+    "azurefd.net",
+    "b-cdn.net",
+    "cloudflare.net",
+    "cloudfront.net",
+    "edgekey.net",
+    "edgesuite.net",
+    "fastly.net",
+    "fastlylb.net",
+    "github.io",
+    "googleusercontent.com",
+    "herokuapp.com",
+    "llnwd.net",
+    "netlify.app",
+    "pages.dev",
+    "r2.dev",
+    "run.app",
+    "trafficmanager.net",
+    "vercel.app",
+    "web.app",
+    "workers.dev",
+];
+
+/// Port of DNS over TLS and QUIC (RFC 7858, RFC 9250).
+const DNS_OVER_TLS: u16 = 853;
+
+impl Check<'_> {
+    /// One list of names that may be reached.
+    pub(crate) fn lint_names(&mut self, list: At<'_>, patterns: &[Pattern]) {
+        let mut texts: HashSet<&str> = HashSet::with_capacity(patterns.len());
+        let twice: Vec<bool> = patterns.iter().map(|pattern| !texts.insert(pattern.text())).collect();
+        let wide = Wide::of(patterns);
+        let mut without_apex: Vec<(usize, &Pattern)> = Vec::new();
+        for (i, pattern) in patterns.iter().enumerate() {
+            let place = || list.index(i);
+            let shown = pattern.text();
+            if twice[i] {
+                let at = place();
+                self.say(
+                    Code::Shadowed,
+                    at,
+                    at.head(),
+                    format!("`{shown}` stands twice in this list"),
+                    "again here",
+                    "remove it",
+                );
+                continue;
+            }
+            if let Some(wider) = wide.covering(pattern) {
+                let at = place();
+                let message = format!("`{shown}` is covered by `{wider}` in the same list");
+                self.say(Code::Shadowed, at, at.head(), message, "adds nothing", "remove it");
+            }
+            if let Some(why) = too_broad(pattern) {
+                let at = place();
+                self.say(
+                    Code::BroadPattern,
+                    at,
+                    at.head(),
+                    format!("`{shown}` {why}"),
+                    "very wide",
+                    "name the domains that are needed",
+                );
+            } else if let Some(resolver) = private_dns(pattern) {
+                let at = place();
+                let message = format!("`{shown}` allows the public resolver {resolver}");
+                self.say(Code::PrivateDns, at, at.head(), message, "any name can be asked there", "leave it out");
+            } else if let Some(shared) = shared(pattern) {
+                let at = place();
+                let message = format!("addresses below {shared} serve many customers");
+                let help = "whoever has a name there is reachable as well";
+                self.say(Code::SharedAddresses, at, at.head(), message, "shared addresses", help);
+            }
+            if apex(pattern).is_some_and(|apex| !texts.contains(apex) && psl::suffix_str(apex) != Some(apex)) {
+                without_apex.push((i, pattern));
+            }
+        }
+        if let [(first, pattern), rest @ ..] = without_apex.as_slice() {
+            let at = list.index(*first);
+            let more = if rest.is_empty() { String::new() } else { format!(", nor {} more like it their own", rest.len()) };
+            let apex = apex(pattern).unwrap_or("");
+            let message = format!("`{}` does not match `{apex}` itself{more}", pattern.text());
+            self.say(
+                Code::Apex,
+                at,
+                at.head(),
+                message,
+                "names below it only",
+                format!("add `matchName: {apex}` if it is meant"),
+            );
+        }
+    }
+
+    /// The ports of one rule.
+    pub(crate) fn lint_ports(&mut self, at: At<'_>, to: &Destination, ports: &[PortRule]) {
+        let place = at.key("toPorts");
+        let span = at.name("toPorts");
+        if !matches!(to, Destination::Nowhere | Destination::Resolvers(_)) {
+            let single = |rule: &PortRule| rule.ports.iter().any(|p| p.low == DNS_OVER_TLS && p.high == DNS_OVER_TLS);
+            if ports.iter().any(|rule| rule.dns.is_none() && single(rule)) {
+                let message = "port 853 is DNS over TLS: its names are not seen";
+                self.say(Code::PrivateDns, place, span, message, "any name can be asked there", "leave it out");
+            }
+        }
+        let asks = |proto: u16| -> HashSet<u16> {
+            let dns = |rule: &&PortRule| rule.dns.is_some() || matches!(to, Destination::Resolvers(_));
+            ports
+                .iter()
+                .filter(dns)
+                .flat_map(|r| &r.ports)
+                .filter(|p| p.proto == proto && p.low == p.high)
+                .map(|p| p.low)
+                .collect()
+        };
+        let whole = |port: u16| {
+            let holds = |p: &crate::policy::Ports| p.proto == 6 && (p.low..=p.high).contains(&port);
+            ports.iter().flat_map(|rule| &rule.ports).any(holds)
+        };
+        if let Some(port) = asks(17).into_iter().filter(|port| !whole(*port)).min() {
+            let help = "resolvers answer a truncated query again over TCP; add it, or write `protocol: ANY`";
+            self.say(
+                Code::NoDnsOverTcp,
+                place,
+                span,
+                format!("UDP port {port} without TCP port {port}"),
+                "DNS over UDP only",
+                help,
+            );
+        }
+    }
+}
+
+/// The patterns of a list that may cover others.
+struct Wide<'a> {
+    /// `*.rest` and `**.rest`, by the rest.
+    leading: HashMap<&'a str, Vec<&'a Pattern>>,
+    others: Vec<&'a Pattern>,
+}
+
+impl<'a> Wide<'a> {
+    fn of(patterns: &'a [Pattern]) -> Self {
+        let mut wide = Wide { leading: HashMap::new(), others: Vec::new() };
+        for pattern in patterns.iter().filter(|p| p.text().contains('*')) {
+            let text = pattern.text();
+            match text.strip_prefix("**.").or_else(|| text.strip_prefix("*.")) {
+                Some(rest) if !rest.contains('*') => wide.leading.entry(rest).or_default().push(pattern),
+                _ => wide.others.push(pattern),
+            }
+        }
+        wide
+    }
+
+    /// One that matches all that this pattern does.
+    fn covering(&self, pattern: &Pattern) -> Option<&'a str> {
+        let covers = |wider: &&&Pattern| wider.text() != pattern.text() && wider.covers(pattern);
+        let mut tail = pattern.text();
+        while let Some((_, rest)) = tail.split_once('.').filter(|_| !self.leading.is_empty()) {
+            if let Some(wider) = self.leading.get(rest).and_then(|list| list.iter().find(covers)) {
+                return Some(wider.text());
+            }
+            tail = rest;
+        }
+        self.others.iter().find(covers).map(|wider| wider.text())
+    }
+}
+
+/// Labels to the right of the last wildcard.
+fn literal_tail(pattern: &Pattern) -> Option<&str> {
+    let text = pattern.text();
+    let star = text.rfind('*')?;
+    Some(text[star..].split_once('.').map_or("", |(_, tail)| tail))
+}
+
+fn too_broad(pattern: &Pattern) -> Option<String> {
+    let tail = literal_tail(pattern)?;
+    if tail.is_empty() {
+        return Some("matches names under every domain".into());
+    }
+    let public = psl::suffix(tail.as_bytes()).filter(|suffix| suffix.is_known() && suffix.as_bytes() == tail.as_bytes())?;
+    let _ = public;
+    Some(format!("matches names of everyone under the public suffix `{tail}`"))
+}
+
+fn private_dns(pattern: &Pattern) -> Option<&'static str> {
+    if !pattern.text().contains('*') {
+        return PRIVATE_DNS.binary_search(&pattern.text()).ok().map(|i| PRIVATE_DNS[i]);
+    }
+    let tail = literal_tail(pattern)?;
+    let below = |name: &&&str| name.ends_with(tail) && WireName::parse(name).is_ok_and(|name| pattern.matches(&name));
+    PRIVATE_DNS.iter().find(below).copied()
+}
+
+fn shared(pattern: &Pattern) -> Option<&'static str> {
+    let text = pattern.text();
+    let (rest, _) = text.rsplit_once('.')?;
+    let (_, second) = rest.rsplit_once('.')?;
+    let tail = &text[text.len() - second.len() - (text.len() - rest.len())..];
+    SHARED.binary_search(&tail).ok().map(|found| SHARED[found])
+}
+
+/// The name that `*.name` or `**.name` leaves out.
+fn apex(pattern: &Pattern) -> Option<&str> {
+    let rest = pattern.text().strip_prefix("**.").or_else(|| pattern.text().strip_prefix("*."))?;
+    (!rest.contains('*')).then_some(rest)
+}
+
+/// Where a policy stands.
+pub type Named = (Source, Span);
+
+/// What policies do together.
+pub fn together(policies: &[Policy], places: &[Named], findings: &mut Findings) {
+    same_selector(policies, places, findings);
+    no_way_to_ask(policies, places, findings);
+}
+
+fn same_selector(policies: &[Policy], places: &[Named], findings: &mut Findings) {
+    let mut first: HashMap<&Selector, usize> = HashMap::new();
+    for (number, policy) in policies.iter().enumerate() {
+        let mut told = false;
+        for rule in &policy.rules {
+            let other = *first.entry(&rule.subject).or_insert(number);
+            if other != number && !told {
+                told = true;
+                let (source, span) = &places[number];
+                let message = format!("`{}` selects what `{}` selects", policy.id, policies[other].id);
+                findings.at(Code::SameSelector, source, *span, message, "the two add up", "");
+            }
+        }
+    }
+}
+
+/// Patterns that the rules of a subject let its workloads ask; `None` = every name.
+type Asks<'a> = Vec<Option<&'a Pattern>>;
+
+fn asks(rule: &Rule) -> Asks<'_> {
+    let mut found = Vec::new();
+    for egress in &rule.egress {
+        let resolvers = match &egress.to {
+            Destination::Resolvers(_) | Destination::Anywhere => true,
+            Destination::Addresses(_) => true,
+            Destination::Nowhere | Destination::Names(_) => false,
+        };
+        if !resolvers {
+            continue;
+        }
+        if egress.ports.is_empty() && matches!(egress.to, Destination::Resolvers(_)) {
+            found.push(None);
+        }
+        for ports in &egress.ports {
+            match &ports.dns {
+                Some(names) if names.is_empty() => found.push(None),
+                Some(names) => found.extend(names.iter().map(Some)),
+                None if ports.ports.iter().any(|p| p.proto != 132 && (p.low..=p.high).contains(&53)) => found.push(None),
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+/// Names that may be reached and that no rule lets be asked are never learned: the rule does nothing.
+fn no_way_to_ask(policies: &[Policy], places: &[Named], findings: &mut Findings) {
+    let mut by_subject: BTreeMap<&Selector, Asks<'_>> = BTreeMap::new();
+    for rule in policies.iter().flat_map(|policy| &policy.rules) {
+        let found = asks(rule);
+        if !found.is_empty() {
+            by_subject.entry(&rule.subject).or_default().extend(found);
+        }
+    }
+    let mut overlap = Overlap::default();
+    by_subject.iter().for_each(|(subject, list)| overlap.add(subject, list));
+    for (policy, (source, span)) in policies.iter().zip(places) {
+        let Some((pattern, nothing)) = policy.rules.iter().find_map(|rule| unasked(rule, &by_subject, &overlap)) else {
+            continue;
+        };
+        let message = if nothing {
+            format!("`{}` allows names, and nothing lets its workloads ask DNS", policy.id)
+        } else {
+            format!("`{}` allows `{pattern}`, and no rules.dns lets its workloads ask for it", policy.id)
+        };
+        let help = "add a rule with `toEndpoints` for the DNS service, port 53 and `rules: {dns: [...]}`";
+        findings.at(Code::NoDns, source, *span, message, "will never be resolved", help);
+    }
+}
+
+/// A name of the rule that its workloads cannot ask, and whether they can ask none at all.
+fn unasked<'a>(
+    rule: &'a Rule,
+    by_subject: &BTreeMap<&Selector, Asks<'_>>,
+    overlap: &Overlap<'a, &Asks<'_>>,
+) -> Option<(&'a Pattern, bool)> {
+    if !rule.default_deny {
+        return None; // what is not denied may be asked
+    }
+    let holds = |list: &Asks<'_>, pattern: &Pattern| {
+        let asked = |p: &Pattern| p.covers(pattern) || pattern.witness().is_none_or(|name| p.matches(&name));
+        list.iter().any(|p| p.is_none_or(asked))
+    };
+    let own = by_subject.get(&rule.subject);
+    let names = rule.egress.iter().filter_map(|egress| match &egress.to {
+        Destination::Names(patterns) => Some(patterns),
+        _ => None,
+    });
+    let mut others: Option<Vec<&Asks<'_>>> = None;
+    for pattern in names.flatten() {
+        if own.is_some_and(|list| holds(list, pattern)) {
+            continue;
+        }
+        let others = others.get_or_insert_with(|| overlap.meeting(&rule.subject).copied().collect());
+        if !others.iter().any(|list| holds(list, pattern)) {
+            return Some((pattern, others.is_empty()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted() {
+        assert!(PRIVATE_DNS.is_sorted() && SHARED.is_sorted());
+    }
+
+    #[test]
+    fn wide_patterns() {
+        let broad = |text: &str| too_broad(&Pattern::parse(text).unwrap()).is_some();
+        for text in ["*", "*.com", "**.co.uk", "api-*.github.io", "*.*.com", "www.*"] {
+            assert!(broad(text), "{text}");
+        }
+        for text in ["example.com", "*.example.com", "com", "**.example.co.uk", "*.internal.corp-x"] {
+            assert!(!broad(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn resolvers_and_shared_addresses() {
+        let pattern = |text: &str| Pattern::parse(text).unwrap();
+        assert_eq!(private_dns(&pattern("dns.google")), Some("dns.google"));
+        assert_eq!(private_dns(&pattern("*.quad9.net")), Some("dns.quad9.net"));
+        assert_eq!(private_dns(&pattern("www.quad9.net")), None);
+        assert_eq!(shared(&pattern("d111.cloudfront.net")), Some("cloudfront.net"));
+        assert_eq!(shared(&pattern("cloudfront.net")), None);
+    }
+}

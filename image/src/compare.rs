@@ -1,0 +1,552 @@
+//! What one image allows that another does not, for every subject, by meaning: patterns that overlap, ports and
+//! prefixes that are cut up otherwise, and rules that moved to another policy make no difference.
+//!
+//! INVARIANT: nothing that is wider is left out; where the exact answer is too hard it is called wider, without an
+//! example.
+
+use crate::abi::{self, Grant, PortRange};
+use crate::decode::Image;
+use crate::difference::{Difference, difference};
+use crate::dump;
+use crate::labels::Selector;
+use crate::pattern::{Label, Pattern};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// One thing that is allowed in one image only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// Whose.
+    pub subject: String,
+    /// What.
+    pub access: Access,
+}
+
+/// What is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// All that no rule allows: default deny is gone.
+    Everything,
+    /// To send to what these names resolve to.
+    Reach {
+        /// The pattern, or addresses.
+        what: String,
+        /// Ports.
+        ports: String,
+        /// A name that shows it.
+        example: Option<String>,
+    },
+    /// To ask for these names.
+    Resolve {
+        /// The pattern.
+        what: String,
+        /// Servers.
+        servers: String,
+        /// Ports.
+        ports: String,
+        /// A name that shows it.
+        example: Option<String>,
+    },
+    /// To send to addresses that were denied.
+    NoLongerDenied {
+        /// The addresses.
+        what: String,
+        /// Ports.
+        ports: String,
+    },
+    /// A line of the profile that only this image has.
+    Profile(String),
+}
+
+/// Both directions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// What the new image allows and the old one does not.
+    pub widened: Vec<Change>,
+    /// What the old image allows and the new one does not.
+    pub narrowed: Vec<Change>,
+}
+
+impl Comparison {
+    /// Nothing differs.
+    pub fn is_same(&self) -> bool {
+        self.widened.is_empty() && self.narrowed.is_empty()
+    }
+}
+
+/// What changed between two images.
+pub fn compare(old: &Image, new: &Image) -> Comparison {
+    if old.digest() == new.digest() {
+        return Comparison::default();
+    }
+    let mut terms = Terms::default();
+    let (old, new) = (Side::of(old, &mut terms), Side::of(new, &mut terms));
+    let mut comparison = Comparison { widened: added(&old, &new, &terms), narrowed: added(&new, &old, &terms) };
+    // What a changed profile does besides its grants (whose answers teach, for how long) is not weighed: it is shown,
+    // and called wider.
+    let lines = |from: &Side<'_>, to: &Side<'_>, mark: &str| -> Vec<Change> {
+        let have: HashSet<&str> = from.image.profile().lines().collect();
+        let fresh = to.image.profile().lines().filter(|line| !have.contains(line));
+        fresh.map(|line| Change { subject: "profile".into(), access: Access::Profile(format!("{mark} {line}")) }).collect()
+    };
+    comparison.widened.extend(lines(&new, &old, "-"));
+    comparison.widened.extend(lines(&old, &new, "+"));
+    comparison
+}
+
+/// Port sets and servers of both images under common numbers.
+#[derive(Default)]
+struct Terms {
+    ports: BTreeMap<Vec<(u16, u16, u16)>, u32>,
+    servers: BTreeMap<String, u32>,
+}
+
+impl Terms {
+    fn servers_text(&self, number: u32) -> &str {
+        self.servers.iter().find(|(_, n)| **n == number).map_or("", |(text, _)| text)
+    }
+}
+
+/// Numbers below are those of `Terms`.
+const REACH: u32 = 0;
+const DENY: u32 = 1;
+const FIRST_SERVERS: u32 = 2;
+
+/// A grant without its policy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Plain {
+    selector: u32,
+    usage: u32,
+    ports: u32,
+}
+
+struct Side<'a> {
+    image: &'a Image,
+    /// Text, selector, flags and distinct grants of each subject.
+    subjects: Vec<(Selector, u16, Vec<Plain>)>,
+    numbers: HashMap<&'a str, usize>,
+    /// Ranges of each port set, by its common number.
+    ports: HashMap<u32, Vec<PortRange>>,
+}
+
+const EVERYONE: &str = "(every workload)";
+
+impl<'a> Side<'a> {
+    fn of(image: &'a Image, terms: &mut Terms) -> Self {
+        let mut ports = HashMap::new();
+        let sets: Vec<u32> = (0..image.rows.sets_n)
+            .map(|set| {
+                let ranges = image.ports(set);
+                let key = ranges.iter().map(|r| (r.proto, r.low, r.high)).collect();
+                let next = terms.ports.len() as u32;
+                let number = *terms.ports.entry(key).or_insert(next);
+                ports.insert(number, ranges);
+                number
+            })
+            .collect();
+        let mut subjects = Vec::new();
+        let mut numbers = HashMap::new();
+        for i in 0..image.texts.subjects_n {
+            let (text, flags) = image.subject(i);
+            let text = if i == abi::SUBJECT_ALL { EVERYONE } else { text };
+            let selector = if i == abi::SUBJECT_ALL { Selector::default() } else { Selector::of_image(text) };
+            numbers.insert(text, subjects.len());
+            subjects.push((selector, flags, Vec::new()));
+        }
+        let mut usages: HashMap<u32, u32> = HashMap::from([(0, REACH), (abi::SERVERS_DENY, DENY)]);
+        for id in 1..=image.rows.selectors_n {
+            for Grant { subject, ports, servers, .. } in image.grants(id) {
+                let usage = *usages.entry(servers).or_insert_with(|| {
+                    let next = FIRST_SERVERS + terms.servers.len() as u32;
+                    *terms.servers.entry(dump::servers_text(image, servers)).or_insert(next)
+                });
+                let grants = &mut subjects[subject as usize].2;
+                let plain = Plain { selector: id, usage, ports: sets[ports as usize] };
+                if grants.last() != Some(&plain) {
+                    grants.push(plain);
+                }
+            }
+        }
+        Side { image, subjects, numbers, ports }
+    }
+
+    /// Subjects that select every workload that this selector selects.
+    fn above(&self, selector: &Selector) -> Vec<usize> {
+        (0..self.subjects.len()).filter(|i| *i == 0 || selector.implies(&self.subjects[*i].0)).collect()
+    }
+
+    fn flag(&self, subjects: &[usize], flag: u32) -> bool {
+        subjects.iter().any(|i| u32::from(self.subjects[*i].1) & flag != 0)
+    }
+
+    /// A grant by its meaning, to be compared with those of the other side.
+    fn key(&self, grant: &Plain) -> (&'a str, bool, u32, u32) {
+        let names = u32::from(self.image.selector(grant.selector).kind) == abi::KIND_NAMES;
+        (self.image.selector_text(grant.selector), names, grant.usage, grant.ports)
+    }
+}
+
+/// What `to` allows and `from` does not.
+fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
+    // The text of a set of addresses means the same under the same profile only.
+    let same_profile = from.image.profile() == to.image.profile();
+    let mut changes = BTreeSet::new();
+    let mut texts: Vec<&str> = to.numbers.keys().chain(from.numbers.keys()).copied().collect();
+    texts.sort_unstable();
+    texts.dedup();
+    for text in texts {
+        let (theirs, ours) = (from.numbers.get(text), to.numbers.get(text));
+        let have: HashSet<_> = theirs.iter().flat_map(|s| from.subjects[**s].2.iter().map(|g| from.key(g))).collect();
+        let want: HashSet<_> = ours.iter().flat_map(|s| to.subjects[**s].2.iter().map(|g| to.key(g))).collect();
+        let flags = |side: &Side<'_>, s: Option<&usize>| s.map(|s| side.subjects[*s].1);
+        if have == want && flags(from, theirs) == flags(to, ours) && same_profile {
+            continue;
+        }
+        let selector = match (ours, theirs) {
+            (Some(s), _) => &to.subjects[*s].0,
+            (None, Some(s)) => &from.subjects[*s].0,
+            (None, None) => continue,
+        };
+        let (below_from, below_to) = (from.above(selector), to.above(selector));
+        let change = |access| Change { subject: text.to_owned(), access };
+        let was_closed = from.flag(&below_from, abi::SUBJECT_DEFAULT_DENY);
+        if was_closed && !to.flag(&below_to, abi::SUBJECT_DEFAULT_DENY) {
+            changes.insert(change(Access::Everything));
+        }
+        let reads = Reads { from, to, terms, below: &below_from };
+        for access in reads.no_longer_denied(&below_to) {
+            changes.insert(change(access));
+        }
+        // Who was not closed before could do everything, unless another subject closes some of the same workloads.
+        let closed_elsewhere = || {
+            from.subjects
+                .iter()
+                .any(|(other, flags, _)| u32::from(*flags) & abi::SUBJECT_DEFAULT_DENY != 0 && !other.excludes(selector))
+        };
+        let Some(ours) = ours.filter(|_| was_closed || closed_elsewhere()) else { continue };
+        let fresh: Vec<&Plain> = to.subjects[*ours].2.iter().filter(|g| g.usage != DENY && !have.contains(&to.key(g))).collect();
+        for access in reads.fresh(&fresh) {
+            changes.insert(change(access));
+        }
+        for access in reads.same_text_other_ranges(&to.subjects[*ours].2, &have) {
+            changes.insert(change(access));
+        }
+    }
+    changes.into_iter().collect()
+}
+
+struct Reads<'s, 'a> {
+    from: &'s Side<'a>,
+    to: &'s Side<'a>,
+    terms: &'s Terms,
+    below: &'s [usize],
+}
+
+/// Ports of one protocol that no grant at hand tells apart.
+type Atom = (u16, u16, u16);
+
+/// Stands for every protocol that no range names.
+const OTHER: u16 = u16::MAX;
+
+impl Reads<'_, '_> {
+    /// Grants of the subjects above in `from`, of one usage.
+    fn baseline(&self, usage: u32) -> Vec<&Plain> {
+        self.below.iter().flat_map(|s| &self.from.subjects[*s].2).filter(|grant| grant.usage == usage).collect()
+    }
+
+    fn fresh(&self, grants: &[&Plain]) -> Vec<Access> {
+        let mut out = Vec::new();
+        let mut usages: Vec<u32> = grants.iter().map(|g| g.usage).collect();
+        usages.sort_unstable();
+        usages.dedup();
+        for usage in usages {
+            let base = Baseline::of(self, usage);
+            for grant in grants.iter().filter(|grant| grant.usage == usage) {
+                let what = self.to.image.selector_text(grant.selector).to_owned();
+                let names = u32::from(self.to.image.selector(grant.selector).kind) == abi::KIND_NAMES;
+                let atoms = base.atoms(&self.to.ports[&grant.ports]);
+                let found = if names { base.names(&what, grant.selector, atoms) } else { self.addresses(grant, &base, atoms) };
+                for (atoms, example) in found {
+                    let ports = ports_text(&atoms);
+                    out.push(if usage == REACH {
+                        Access::Reach { what: what.clone(), ports, example }
+                    } else {
+                        let servers = self.terms.servers_text(usage).to_owned();
+                        Access::Resolve { what: what.clone(), servers, ports, example }
+                    });
+                }
+            }
+        }
+        out
+    }
+
+    /// Address grants whose text is in both images and whose ranges are not the same.
+    fn same_text_other_ranges(&self, grants: &[Plain], have: &HashSet<(&str, bool, u32, u32)>) -> Vec<Access> {
+        if self.from.image.profile() == self.to.image.profile() {
+            return Vec::new();
+        }
+        let kind = |grant: &&Plain| u32::from(self.to.image.selector(grant.selector).kind);
+        let same: Vec<&Plain> = grants
+            .iter()
+            .filter(|grant| kind(grant) != abi::KIND_NAMES && grant.usage == REACH && have.contains(&self.to.key(grant)))
+            .collect();
+        self.fresh(&same)
+    }
+
+    fn addresses(&self, grant: &Plain, base: &Baseline<'_>, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
+        let own = ranges(self.to.image, grant.selector);
+        let local = self.to.image.selector(grant.selector).kind;
+        let mut found: Vec<(Vec<Atom>, Option<String>)> = Vec::new();
+        for atom in atoms {
+            let mut holes: Vec<(u128, u128)> = base
+                .grants
+                .iter()
+                .filter(|g| {
+                    base.holds(g, atom)
+                        && [local, abi::KIND_ADDRESSES as u16].contains(&self.from.image.selector(g.selector).kind)
+                })
+                .flat_map(|g| ranges(self.from.image, g.selector))
+                .collect();
+            holes.sort_unstable();
+            if let Some(first) = first_outside(&own, &holes) {
+                add(&mut found, atom, Some(address_text(first)));
+            }
+        }
+        found
+    }
+
+    /// What the subjects above deny in `from` and not in `to`.
+    fn no_longer_denied(&self, below_to: &[usize]) -> Vec<Access> {
+        let base = Baseline::of(self, DENY);
+        let still: Vec<&Plain> = below_to.iter().flat_map(|s| &self.to.subjects[*s].2).filter(|g| g.usage == DENY).collect();
+        let mut out = Vec::new();
+        for grant in &base.grants {
+            let own = ranges(self.from.image, grant.selector);
+            let cuts: Vec<&Vec<PortRange>> = still.iter().map(|g| &self.to.ports[&g.ports]).collect();
+            let mut open: Vec<Atom> = Vec::new();
+            for atom in atoms(&self.from.ports[&grant.ports], &cuts) {
+                let mut holes: Vec<(u128, u128)> = still
+                    .iter()
+                    .filter(|g| holds(&self.to.ports[&g.ports], atom))
+                    .flat_map(|g| ranges(self.to.image, g.selector))
+                    .collect();
+                holes.sort_unstable();
+                if first_outside(&own, &holes).is_some() {
+                    open.push(atom);
+                }
+            }
+            if !open.is_empty() {
+                let what = self.from.image.selector_text(grant.selector).to_owned();
+                out.push(Access::NoLongerDenied { what, ports: ports_text(&open) });
+            }
+        }
+        out
+    }
+}
+
+/// Grants of one usage that a workload has already.
+struct Baseline<'s> {
+    side: &'s Side<'s>,
+    grants: Vec<&'s Plain>,
+    /// Patterns by their two rightmost labels; those with a wildcard there under no key.
+    patterns: HashMap<Option<String>, Vec<(Pattern, &'s Plain)>>,
+    any_name: Vec<&'s Plain>,
+    cuts: Vec<&'s Vec<PortRange>>,
+}
+
+impl<'s> Baseline<'s> {
+    fn of(reads: &'s Reads<'_, '_>, usage: u32) -> Self {
+        let side: &Side<'_> = reads.from;
+        let grants = reads.baseline(usage);
+        let mut patterns: HashMap<Option<String>, Vec<(Pattern, &Plain)>> = HashMap::new();
+        let mut any_name = Vec::new();
+        let mut sets: Vec<u32> = grants.iter().map(|g| g.ports).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        for grant in &grants {
+            if u32::from(side.image.selector(grant.selector).kind) != abi::KIND_NAMES {
+                continue;
+            }
+            if grant.selector == abi::SELECTOR_ANY {
+                any_name.push(*grant);
+            } else if let Ok(pattern) = Pattern::parse(side.image.selector_text(grant.selector)) {
+                patterns.entry(tail(&pattern)).or_default().push((pattern, *grant));
+            }
+        }
+        Baseline { side, any_name, cuts: sets.into_iter().map(|n| &side.ports[&n]).collect(), patterns, grants }
+    }
+
+    fn holds(&self, grant: &Plain, atom: Atom) -> bool {
+        holds(&self.side.ports[&grant.ports], atom)
+    }
+
+    fn atoms(&self, ports: &[PortRange]) -> Vec<Atom> {
+        atoms(ports, &self.cuts)
+    }
+
+    /// Ports at which the pattern matches a name that no pattern of the baseline matches there.
+    fn names(&self, text: &str, selector: u32, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
+        let mut found: Vec<(Vec<Atom>, Option<String>)> = Vec::new();
+        let pattern = Pattern::parse(text).ok().filter(|_| selector != abi::SELECTOR_ANY);
+        let mut known: Vec<(Vec<*const Plain>, Difference)> = Vec::new();
+        for atom in atoms {
+            if self.any_name.iter().any(|grant| self.holds(grant, atom)) {
+                continue;
+            }
+            let Some(pattern) = &pattern else {
+                add(&mut found, atom, Some("\\000".into())); // no pattern matches such a label
+                continue;
+            };
+            let near = tail(pattern);
+            let lists: Vec<&Vec<(Pattern, &Plain)>> = match &near {
+                Some(_) => [self.patterns.get(&near), self.patterns.get(&None)].into_iter().flatten().collect(),
+                None => self.patterns.values().collect(),
+            };
+            let others: Vec<&(Pattern, &Plain)> = lists
+                .into_iter()
+                .flatten()
+                .filter(|(other, grant)| self.holds(grant, atom) && may_meet(pattern, other))
+                .collect();
+            let key: Vec<*const Plain> = others.iter().map(|(_, grant)| std::ptr::from_ref(*grant)).collect();
+            let answer = match known.iter().find(|(k, _)| *k == key) {
+                Some((_, answer)) => answer.clone(),
+                None => {
+                    let answer = difference(pattern, &others.iter().map(|(other, _)| other).collect::<Vec<_>>());
+                    known.push((key, answer.clone()));
+                    answer
+                }
+            };
+            match answer {
+                Difference::None => {}
+                Difference::Name(name) => add(&mut found, atom, Some(name.to_string())),
+                Difference::TooHard => add(&mut found, atom, None),
+            }
+        }
+        found
+    }
+}
+
+fn add(found: &mut Vec<(Vec<Atom>, Option<String>)>, atom: Atom, example: Option<String>) {
+    match found.iter_mut().find(|(_, have)| *have == example) {
+        Some((atoms, _)) => atoms.push(atom),
+        None => found.push((vec![atom], example)),
+    }
+}
+
+/// The two rightmost labels, if both are literal; a deep or short pattern may go beyond.
+fn tail(pattern: &Pattern) -> Option<String> {
+    let mut labels = pattern.labels().rev();
+    match (labels.next(), labels.next()) {
+        (Some(Label::Literal(a)), Some(Label::Literal(b))) => {
+            Some(format!("{} {}", String::from_utf8_lossy(a), String::from_utf8_lossy(b)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether some name may match both; may say yes where none does.
+fn may_meet(a: &Pattern, b: &Pattern) -> bool {
+    if a.is_everything() || b.is_everything() {
+        return true;
+    }
+    let together =
+        a.labels().rev().zip(b.labels().rev()).all(|pair| !matches!(pair, (Label::Literal(a), Label::Literal(b)) if a != b));
+    let (a_n, b_n) = (a.labels().count(), b.labels().count());
+    let long_enough = |deep: bool, own: usize, other: usize| if deep { true } else { own >= other };
+    together && (long_enough(a.is_deep(), a_n, b_n) && long_enough(b.is_deep(), b_n, a_n))
+}
+
+fn holds(set: &[PortRange], (proto, low, high): Atom) -> bool {
+    set.is_empty() || set.iter().any(|r| r.proto == proto && r.low <= low && high <= r.high)
+}
+
+/// The ports of a set, cut where any of the others begins or ends; no ranges = every port of every protocol.
+fn atoms(ports: &[PortRange], cuts: &[&Vec<PortRange>]) -> Vec<Atom> {
+    let mut whole: Vec<Atom> = ports.iter().map(|r| (r.proto, r.low, r.high)).collect();
+    if whole.is_empty() {
+        let protocols: BTreeSet<u16> = cuts.iter().flat_map(|set| set.iter().map(|r| r.proto)).chain([6, 17, 132]).collect();
+        whole.extend(protocols.into_iter().map(|proto| (proto, 0, u16::MAX)));
+        whole.push((OTHER, 0, u16::MAX));
+    }
+    let mut out = Vec::new();
+    for (proto, low, high) in whole {
+        let inside = |at: u32| u32::from(low) < at && at <= u32::from(high);
+        let mut starts: BTreeSet<u32> = BTreeSet::from([u32::from(low)]);
+        for range in cuts.iter().flat_map(|set| set.iter()).filter(|r| r.proto == proto) {
+            starts.extend([u32::from(range.low), u32::from(range.high) + 1].into_iter().filter(|at| inside(*at)));
+        }
+        let starts: Vec<u32> = starts.into_iter().collect();
+        for (i, start) in starts.iter().enumerate() {
+            let end = starts.get(i + 1).map_or(u32::from(high), |next| next - 1);
+            out.push((proto, *start as u16, end as u16));
+        }
+    }
+    out
+}
+
+fn ports_text(atoms: &[Atom]) -> String {
+    let mut sorted = atoms.to_vec();
+    sorted.sort_unstable();
+    let mut joined: Vec<Atom> = Vec::new();
+    for (proto, low, high) in sorted {
+        match joined.last_mut() {
+            Some(last) if last.0 == proto && u32::from(last.2) + 1 == u32::from(low) => last.2 = high,
+            _ => joined.push((proto, low, high)),
+        }
+    }
+    let all = [6, 17, 132, OTHER].iter().all(|proto| joined.contains(&(*proto, 0, u16::MAX)));
+    if all {
+        return "any".into();
+    }
+    let texts: Vec<String> = joined
+        .iter()
+        .map(|(proto, low, high)| match *proto {
+            OTHER => "other protocols".into(),
+            proto => dump::ports_text(&[PortRange { proto, low: *low, high: *high, pad: 0 }]),
+        })
+        .collect();
+    texts.join(",")
+}
+
+/// The ranges that a selector of addresses has in the image's intervals.
+fn ranges(image: &Image, selector: u32) -> Vec<(u128, u128)> {
+    let mut out: Vec<(u128, u128)> = Vec::new();
+    for i in 0..image.rows.cidrs_n {
+        let (start, class) = image.interval(i);
+        if !image.class(class).contains(&selector) {
+            continue;
+        }
+        let end = if i + 1 < image.rows.cidrs_n { image.interval(i + 1).0 - 1 } else { u128::MAX };
+        match out.last_mut() {
+            Some(last) if last.1.checked_add(1) == Some(start) => last.1 = end,
+            _ => out.push((start, end)),
+        }
+    }
+    out
+}
+
+/// The first address of the ranges that lies in none of the holes, which are sorted.
+fn first_outside(ranges: &[(u128, u128)], holes: &[(u128, u128)]) -> Option<u128> {
+    for (low, high) in ranges {
+        let mut at = *low;
+        for (first, last) in holes {
+            if *first > at {
+                break;
+            }
+            if *last >= at {
+                match last.checked_add(1) {
+                    Some(next) => at = next,
+                    None => return None,
+                }
+            }
+        }
+        if at <= *high {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn address_text(address: u128) -> String {
+    let v6 = std::net::Ipv6Addr::from(address);
+    v6.to_ipv4_mapped().map_or_else(|| v6.to_string(), |v4| v4.to_string())
+}
