@@ -458,3 +458,49 @@ fn another_name_under_the_same_hash_is_not_learned_row_17() {
     assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
     assert!(node.counter("names-full") >= 1);
 }
+
+/// `world` leaves out the addresses of the host that enforces, `host` means them: only the node knows which they are.
+#[test]
+fn this_hosts_addresses_are_not_the_world() {
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: default}\nspec:\n  endpointSelector: {matchLabels: {app: web}}\n  egress:\n  - toEntities: [world]\n    toPorts: [{ports: [{port: \"80\", protocol: TCP}]}]\n  - toEntities: [host]\n    toPorts: [{ports: [{port: \"81\", protocol: TCP}]}]\n";
+    let node = Node::new("locals", &compile(policy)).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let keys = node.pins.map("locals").unwrap().keys().unwrap();
+    let own = keys
+        .iter()
+        .filter_map(|key| <[u8; 16]>::try_from(key.as_slice()).ok())
+        .filter_map(|octets| std::net::Ipv6Addr::from(octets).to_ipv4_mapped())
+        .find(|address| !address.is_loopback())
+        .expect("this host has an IPv4 address of its own")
+        .to_string();
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.connect(&own, 80), "EPERM", "{own} is not the world");
+    assert_ne!(agent.connect(&own, 81), "EPERM", "{own} is the host");
+    assert_ne!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert_eq!(agent.connect("10.200.1.1", 81), "EPERM");
+}
+
+/// Denied addresses stay denied when a name leads to them, and for workloads that are otherwise free.
+#[test]
+fn denials_beat_learned_addresses() {
+    let deny = "  egressDeny:\n  - toCIDR: [10.200.1.7/32]\n  - toCIDR: [10.200.0.0/16]\n    toPorts: [{ports: [{port: \"443\", protocol: TCP}]}]\n";
+    let free = format!(
+        "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: free, namespace: default}}\nspec:\n  endpointSelector: {{matchLabels: {{app: free}}}}\n  enableDefaultDeny: {{egress: false}}\n{deny}"
+    );
+    let node = Node::new("deny", &compile(&format!("{}{deny}{free}", web_policy(ALLOWED)))).with_network();
+    let (web, other) = (node.workload("w"), node.workload("f"));
+    node.bind(&web, "app=web");
+    node.bind(&other, "app=free");
+    let mut agent = node.agent(&web);
+    for address in ["10.200.1.7", "10.200.1.8"] {
+        assert!(agent.resolve(&format!("ip-{}.example.test", address.replace('.', "-"))).contains("records 1"));
+    }
+    assert_eq!(agent.connect("10.200.1.8", 80), "connected");
+    assert_eq!(agent.connect("10.200.1.7", 80), "EPERM", "a name led to it");
+    assert_eq!(agent.connect("10.200.1.8", 443), "EPERM");
+    let mut agent = node.agent(&other);
+    assert_eq!(agent.connect("10.200.1.7", 80), "EPERM", "denied without default deny");
+    assert_eq!(agent.connect("10.200.9.9", 80), "connected");
+    assert!(agent.resolve("anything.at.all.test").contains("records"), "nothing else is judged");
+}
