@@ -1,13 +1,14 @@
 # One line each to something readable. `make` says what is missing, then builds; kernel steps use sudo by themselves.
 SHELL := /bin/bash
 
-.PHONY: build demo test check kernels bench ebpf clean
+.PHONY: build demo test check kernels bench fuzz ebpf clean
 build: tools ; cargo build --release
 tools: ; @.ci/tools
 demo: build ; @.ci/root policies/quickstart/demo.sh target/release
 test: tools ; @.ci/test
-check: tools ; cargo fmt --all --check && cargo clippy --workspace --all-targets --all-features && cargo test --workspace
+check: tools ; cargo fmt --all --check && cargo clippy --workspace --all-targets --all-features && cargo test --workspace && .ci/fuzz 60
 kernels: tools ; @.ci/kernels
-bench: build ; @ebpf/bench/run.sh
+bench: build ; @cargo bench -q -p fqdnc && ebpf/bench/run.sh
+fuzz: ; @.ci/fuzz 1800
 ebpf: ; $(MAKE) -C ebpf
 clean: ; cargo clean && rm -rf .kernels ebpf/build
