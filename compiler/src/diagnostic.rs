@@ -27,7 +27,7 @@ impl Severity {
 }
 
 macro_rules! codes {
-    ($( $name:ident $code:literal $severity:ident $doc:literal; )*) => {
+    ($( $name:ident $code:literal $severity:ident $doc:literal $( $wrong:literal => $right:literal )?; )*) => {
         /// Stable names of the findings.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[allow(missing_docs)]
@@ -41,6 +41,10 @@ macro_rules! codes {
             pub fn severity(self) -> Severity { match self { $( Code::$name => Severity::$severity ),* } }
             /// What it means and what to do, for `fqdnc explain`.
             pub fn explanation(self) -> &'static str { match self { $( Code::$name => $doc ),* } }
+            /// Lines that have it, and lines that do not.
+            pub fn example(self) -> Option<(&'static str, &'static str)> {
+                match self { $( $( Code::$name => Some(($wrong, $right)), )? )* _ => None }
+            }
         }
     };
 }
@@ -50,59 +54,81 @@ codes! {
     TooLarge "too-large" Error "The file is larger than 256 MiB. Split it.";
     Character "ambiguous-character" Error "The text holds a character that YAML readers or terminals take in different ways: a line or paragraph separator, a next-line, a NUL, a control or bidirectional mark. A reviewer could be shown another policy than the one compiled. Write it as an escape inside double quotes, or remove it.";
     Syntax "yaml-syntax" Error "The text is not YAML.";
-    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. YAML readers disagree on which counts.";
+    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. YAML readers disagree on which counts."
+        "toFQDNs: [{matchName: a.example}]\ntoFQDNs: [{matchName: b.example}]" => "toFQDNs: [{matchName: a.example}, {matchName: b.example}]";
     Alias "yaml-alias" Error "Aliases repeat so much that the document would become huge, or an alias has no anchor.";
     Depth "yaml-depth" Error "The document is nested deeper than 64 levels.";
     Tag "yaml-tag" Error "Tags change what a value is. Write the value itself.";
-    AmbiguousScalar "ambiguous-scalar" Error "A plain word that older YAML readers take for a boolean. Quote it, or write true or false.";
-    UnknownKind "unknown-kind" Error "A kind of a policy API group that is not known. A misspelt policy would enforce nothing.";
+    AmbiguousScalar "ambiguous-scalar" Error "A plain word that older YAML readers take for a boolean. Quote it, or write true or false."
+        "matchLabels: {debug: yes}" => "matchLabels: {debug: \"yes\"}";
+    UnknownKind "unknown-kind" Error "A kind of a policy API group that is not known. A misspelt policy would enforce nothing."
+        "kind: CiliumNetworkPolcy" => "kind: CiliumNetworkPolicy";
     UnknownVersion "unknown-version" Error "A policy of an API version that is not known.";
-    UnknownKey "unknown-key" Error "A key that the policy language does not have. Ignoring it would allow more, or other, than was written.";
+    UnknownKey "unknown-key" Error "A key that the policy language does not have. Ignoring it would allow more, or other, than was written."
+        "- toFQDNS: [{matchName: api.example.com}]" => "- toFQDNs: [{matchName: api.example.com}]";
     MissingKey "missing-key" Error "A key that is required.";
-    WrongType "wrong-type" Error "A value of another type than the policy language wants.";
+    WrongType "wrong-type" Error "A value of another type than the policy language wants."
+        "ports: [{port: 443}]" => "ports: [{port: \"443\"}]";
     WrongValue "wrong-value" Error "A value outside of what the policy language allows.";
     Unsupported "unsupported" Error "Something that Cilium enforces and this tool cannot. To ignore it would allow more, or other, than was written. Remove it, or leave this policy to the CNI.";
     NodeSelector "node-selector" Error "nodeSelector selects hosts; there is no host workload to bind a policy to yet.";
     NoSelector "no-selector" Error "A rule needs an endpointSelector.";
-    NoDirection "no-direction" Error "A rule needs at least one of ingress, ingressDeny, egress and egressDeny.";
+    NoDirection "no-direction" Error "A rule needs at least one of ingress, ingressDeny, egress and egressDeny."
+        "spec: {endpointSelector: {}}" => "spec: {endpointSelector: {}, egress: [{}]}";
     NoSpec "no-spec" Error "A policy needs spec or specs.";
-    ForeignNamespace "foreign-namespace" Error "The endpointSelector of a CiliumNetworkPolicy applies in the policy's own namespace only.";
+    ForeignNamespace "foreign-namespace" Error "The endpointSelector of a CiliumNetworkPolicy applies in the policy's own namespace only."
+        "metadata: {namespace: shop}\nendpointSelector: {matchLabels: {k8s:io.kubernetes.pod.namespace: other}}" => "metadata: {namespace: other}\nendpointSelector: {}";
     BadName "bad-name" Error "Not a name of a Kubernetes object or namespace.";
     BadLabel "bad-label" Error "Not a label key or value.";
-    BadRequirement "bad-requirement" Error "In and NotIn need values, Exists and DoesNotExist have none.";
-    BadPattern "bad-pattern" Error "Not a name or pattern. Names are made of letters, digits, `-` and `_`, labels joined by single dots; `*` is for matchPattern only. Write an international name in its xn-- form.";
-    OneOfNamePattern "name-or-pattern" Error "An entry has exactly one of matchName and matchPattern.";
+    BadRequirement "bad-requirement" Error "In and NotIn need values, Exists and DoesNotExist have none."
+        "{key: app, operator: In}" => "{key: app, operator: In, values: [web]}";
+    BadPattern "bad-pattern" Error "Not a name or pattern. Names are made of letters, digits, `-` and `_`, labels joined by single dots; `*` is for matchPattern only. Write an international name in its xn-- form."
+        "matchName: \"*.example.com\"" => "matchPattern: \"*.example.com\"";
+    OneOfNamePattern "name-or-pattern" Error "An entry has exactly one of matchName and matchPattern."
+        "{matchName: a.example, matchPattern: \"*.a.example\"}" => "{matchName: a.example}, {matchPattern: \"*.a.example\"}";
     BadPort "bad-port" Error "Not a port: 1 to 65535 in quotes, or the name of a service.";
     BadRange "bad-port-range" Error "endPort must not be below port.";
     BadSelector "bad-selector" Error "A selector expression that cannot be read, that can never be true, or that looks into a value (`contains` and the like).";
-    OrderedException "ordered-exception" Error "In this kind of policy the first rule that matches counts; here denials always count first. A denial behind a rule that allows what it denies would change its meaning.";
-    DefaultAllow "default-allow" Error "In this kind of policy what no rule matches is allowed. Such a list is no allow-list; end it with a rule that denies everything.";
+    OrderedException "ordered-exception" Error "In this kind of policy the first rule that matches counts; here denials always count first. A denial behind a rule that allows what it denies would change its meaning."
+        "- {type: Allow, to: {dnsName: api.example}}\n- {type: Deny, to: {cidrSelector: 192.0.2.0/24}}" => "- {type: Deny, to: {cidrSelector: 192.0.2.0/24}}\n- {type: Allow, to: {dnsName: api.example}}";
+    DefaultAllow "default-allow" Error "In this kind of policy what no rule matches is allowed. Such a list is no allow-list; end it with a rule that denies everything."
+        "- {type: Allow, to: {dnsName: api.example}}\n- {type: Deny, to: {cidrSelector: 0.0.0.0/0}}" => "- {type: Allow, to: {dnsName: api.example}}\n- {type: Deny, to: {cidrSelector: 0.0.0.0/0}}\n- {type: Deny, to: {cidrSelector: \"::/0\"}}";
     DenyByName "deny-by-name" Error "A denial by name fails open: an address that was never resolved here would stay reachable. Allow by name, deny by prefix.";
     NotAlone "not-alone" Error "A policy whose order counts against others: it denies everything at its end, or something before it allows. Together with another policy for the same workloads its meaning depends on priorities that cannot be enforced here.";
     TooManyPorts "too-many-ports" Error "At most 40 ports in one toPorts entry, as in Cilium.";
-    BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length.";
+    BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length."
+        "toCIDR: [10.1.2.3/8]" => "toCIDR: [10.0.0.0/8]";
     BadExcept "bad-except" Error "An exception must lie inside the prefix.";
-    Entity "entity" Error "An entity is a word for a group of addresses: `world`, `all`, or one whose addresses the profile lists.";
-    DnsPort "dns-port" Error "rules.dns stands beside single TCP or UDP ports: no port, a range or another protocol cannot be DNS.";
+    Entity "entity" Error "An entity is a word for a group of addresses: `world`, `all`, or one whose addresses the profile lists."
+        "toEntities: [kube-apiserver]" => "# in the profile:\nentities: {kube-apiserver: [192.0.2.10]}";
+    DnsPort "dns-port" Error "rules.dns stands beside single TCP or UDP ports: no port, a range or another protocol cannot be DNS."
+        "toPorts: [{ports: [{port: \"1\", endPort: 53}], rules: {dns: [...]}}]" => "toPorts: [{ports: [{port: \"53\", protocol: ANY}], rules: {dns: [...]}}]";
     DnsIngress "dns-ingress" Error "rules.dns belongs to egress.";
-    MixedPeers "mixed-peers" Error "An egress rule has one kind of destination. Write a rule for each.";
+    MixedPeers "mixed-peers" Error "An egress rule has one kind of destination. Write a rule for each."
+        "- toFQDNs: [{matchName: a.example}]\n  toCIDR: [192.0.2.0/24]" => "- toFQDNs: [{matchName: a.example}]\n- toCIDR: [192.0.2.0/24]";
     SamePolicy "same-policy" Error "The same kind, namespace and name stands twice. A cluster would replace the first by the second, a union would widen it.";
     NoPolicy "no-policy" Error "No policy was found in what was given.";
     BadProfile "bad-profile" Error "The profile contradicts itself.";
     TooMany "too-many" Error "More than an image can hold.";
     Budget "budget" Error "Wildcards overlap so much that their combinations would fill the image. Narrow one of the patterns named.";
-    EmptyEgress "empty-egress" Warning "`egress: []` is no default deny and enforces nothing, in Cilium as here. Write `egress: [{}]` to deny all.";
+    EmptyEgress "empty-egress" Warning "`egress: []` is no default deny and enforces nothing, in Cilium as here. Write `egress: [{}]` to deny all."
+        "egress: []" => "egress: [{}]";
     DenyAll "deny-all" Warning "An empty egress rule allows nothing and turns default deny on.";
     SelectsNothing "selects-nothing" Warning "An empty list of destinations selects nothing, so the rule allows nothing.";
     NeverMatches "never-matches" Warning "A label over 63 octets or a name over 255 can stand in no DNS query.";
-    InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable.";
+    InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable."
+        "toEndpoints: [{matchLabels: {app: db}}]" => "# in the profile:\nclusterCIDRs: [10.0.0.0/8]\ninCluster: delegate";
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
-    BroadPattern "broad-pattern" Warning "The bare `*`, or a wildcard directly under a public suffix (publicsuffix.org): names of anybody match it.";
+    BroadPattern "broad-pattern" Warning "The bare `*`, or a wildcard directly under a public suffix (publicsuffix.org): names of anybody match it."
+        "matchPattern: \"*.com\"" => "matchPattern: \"*.example.com\"";
     PrivateDns "private-dns" Warning "A public resolver that answers over HTTPS or TLS. A workload that may reach it can ask any name and send any data in it, unseen by this policy.";
-    NoDns "no-dns" Warning "Addresses are learned from DNS answers. Names that no rule lets the workload ask are never resolved, so the rule that allows them does nothing.";
-    NoDnsOverTcp "no-dns-over-tcp" Warning "An answer that does not fit into a datagram is asked for again over TCP (RFC 7766). Without it such names fail.";
-    Apex "apex" Notice "`*.example.com` and `**.example.com` match names below example.com, not example.com itself.";
+    NoDns "no-dns" Warning "Addresses are learned from DNS answers. Names that no rule lets the workload ask are never resolved, so the rule that allows them does nothing."
+        "egress:\n- toFQDNs: [{matchName: api.example.com}]" => "egress:\n- toEndpoints: [{matchLabels: {k8s:io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}]\n  toPorts: [{ports: [{port: \"53\", protocol: ANY}], rules: {dns: [{matchName: api.example.com}]}}]\n- toFQDNs: [{matchName: api.example.com}]";
+    NoDnsOverTcp "no-dns-over-tcp" Warning "An answer that does not fit into a datagram is asked for again over TCP (RFC 7766). Without it such names fail."
+        "ports: [{port: \"53\", protocol: UDP}]" => "ports: [{port: \"53\", protocol: ANY}]";
+    Apex "apex" Notice "`*.example.com` and `**.example.com` match names below example.com, not example.com itself."
+        "toFQDNs: [{matchPattern: \"*.example.com\"}]" => "toFQDNs: [{matchPattern: \"*.example.com\"}, {matchName: example.com}]";
     SharedAddresses "shared-addresses" Notice "Addresses of a content network serve many customers. Allowing one name there allows its addresses, and with them every name on the same ones.";
     SameSelector "same-selector" Notice "Two policies select the same workloads. They add up: what either allows is allowed.";
     CnamesChain "cnames-chain" Warning "`cnames: chain` credits an address to every name on the way to it. The image carries the choice; the kernel programs of this version credit the question only, which is narrower.";

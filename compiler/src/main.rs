@@ -711,11 +711,18 @@ fn print_schema(name: &str) -> Outcome {
 }
 
 fn explain(code: &str) -> Outcome {
-    match Code::ALL.iter().find(|known| known.text() == code) {
-        Some(known) => {
-            writeln!(io::stdout(), "{} ({})\n\n{}", known.text(), known.severity().word(), known.explanation())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        None => Err(Failure(format!("no code `{}`", code.escape_default()))),
+    let Some(known) = Code::ALL.iter().find(|known| known.text() == code) else {
+        let all: Vec<&str> = Code::ALL.iter().map(|code| code.text()).collect();
+        return Err(Failure(format!("no code `{}`; there are: {}", code.escape_default(), all.join(", "))));
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{} ({})\n\n{}", known.text(), known.severity().word(), known.explanation())?;
+    let indented = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    if let Some((wrong, right)) = known.example() {
+        write!(out, "\nInstead of\n\n{}\nwrite\n\n{}", indented(wrong), indented(right))?;
     }
+    if known.severity() != Severity::Error {
+        writeln!(out, "\nAn image is made all the same; `--deny warnings` refuses warnings.")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

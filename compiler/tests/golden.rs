@@ -301,3 +301,28 @@ fn i9_a_changed_line_changes_few_lines() {
     let new = after.iter().filter(|l| !before.contains(l)).count();
     assert!(gone <= 1 && new <= 1, "{gone} lines gone, {new} new");
 }
+
+/// I4 again: as many threads as there are, or one; enough names that the sorting is shared out.
+#[test]
+fn i4_any_number_of_threads() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("i4-threads");
+    let _ = fs::remove_dir_all(&target);
+    fs::create_dir_all(&target).unwrap();
+    for file in 0..3 {
+        let names: String = (0..20_000u32)
+            .map(|i| format!("    - matchName: h{}.o{file}.example\n", i.wrapping_mul(0x9e37_79b9) % 90_000))
+            .collect();
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p{file}}}\nspec:\n  endpointSelector: {{}}\n  egress:\n  - toFQDNs:\n{names}"
+        );
+        fs::write(target.join(format!("{file}.yaml")), text).unwrap();
+    }
+    let build = |program: &str, arguments: &[&str], image: &str| {
+        let run =
+            Command::new(program).current_dir(&target).args(arguments).args(["compile", ".", "-o", image]).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        fs::read(target.join(image)).unwrap()
+    };
+    let binary = env!("CARGO_BIN_EXE_fqdnc");
+    assert!(build(binary, &[], "many.img") == build("taskset", &["-c", "0", binary], "one.img"));
+}
