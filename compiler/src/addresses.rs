@@ -37,6 +37,9 @@ impl Cidr {
         let address: std::net::IpAddr = address.parse().map_err(|_| "it is no IP address".to_owned())?;
         let (address, bits) = match address {
             std::net::IpAddr::V4(v4) => (V4 | u128::from(u32::from(v4)), 32),
+            std::net::IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() && length.is_none_or(|n| n >= 96) => {
+                return Err("it is an IPv4 address in IPv6 clothes; write it as IPv4".into());
+            }
             std::net::IpAddr::V6(v6) => (u128::from(v6), 128),
         };
         let length = length.unwrap_or(bits);
@@ -111,7 +114,11 @@ impl AddressSet {
             text.push_str(&format!(" except {except}"));
         }
         let all: Vec<Cidr> = except.iter().chain(holes).copied().collect();
-        AddressSet { text, ranges: subtract(cidr, &all), locality: Locality::Any }
+        let ranges = subtract(cidr, &all);
+        if ranges != subtract(cidr, except) {
+            text.push_str(" outside the cluster");
+        }
+        AddressSet { text, ranges, locality: Locality::Any }
     }
 
     /// Everything but `holes`, for IPv4 and IPv6.
@@ -168,6 +175,7 @@ mod tests {
         assert_eq!(Cidr::parse("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(Cidr::parse("192.0.2.7").unwrap().to_string(), "192.0.2.7/32");
         assert!(Cidr::parse("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
+        assert!(Cidr::parse("::ffff:0:0/96").is_err() && Cidr::parse("::ffff:10.0.0.1").is_err());
         assert!(Cidr::parse("10.0.0.0/33").is_err() && Cidr::parse("fd00::/129").is_err());
         let cidr = |t| Cidr::parse(t).unwrap();
         assert_eq!((Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6), (cidr("127.0.0.0/8"), cidr("::1")));

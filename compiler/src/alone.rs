@@ -2,12 +2,13 @@
 
 use crate::diagnostic::{Code, Findings};
 use crate::overlap::Overlap;
-use crate::policy::Policy;
+use crate::policy::{Destination, Policy, PortRule, Ports, Rule};
 use crate::source::{Source, Span};
+use fqdn_image::Pattern;
 
 /// Reports each policy that must stand alone and does not; `places` says where each policy stands.
 pub fn check(policies: &[Policy], places: &[(Source, Span)], findings: &mut Findings) {
-    if !policies.iter().any(|policy| policy.alone) {
+    if !policies.iter().any(|policy| policy.alone || policy.filters) {
         return;
     }
     let mut rules = Overlap::default();
@@ -23,4 +24,30 @@ pub fn check(policies: &[Policy], places: &[(Source, Span)], findings: &mut Find
             findings.at(Code::NotAlone, source, *span, message, "must stand alone", help);
         }
     }
+    // A filter of names would be undone by another policy that lets the same workloads ask for any name.
+    for (number, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.filters) {
+        let meeting = policy.rules.iter().flat_map(|rule| rules.meeting(&rule.subject)).copied();
+        let opens = |other: &usize| *other != number && policies[*other].rules.iter().any(lets_ask_anything);
+        if let Some(other) = meeting.filter(opens).min() {
+            let (source, span) = &places[number];
+            let message = format!("`{}` lets only its names be asked, and `{}` lets any name", policy.id, policies[other].id);
+            let help = "leave the way to the DNS service to the policy with the names: it opens it by itself";
+            findings.at(Code::NotAlone, source, *span, message, "its filter would be undone", help);
+        }
+    }
+}
+
+fn lets_ask_anything(rule: &Rule) -> bool {
+    let any = |ports: &PortRule| {
+        let dns = |p: &Ports| p.proto != 132 && (p.low..=p.high).contains(&53);
+        match &ports.dns {
+            Some(names) => names.is_empty() || names.iter().any(Pattern::is_everything),
+            None => ports.ports.iter().any(dns),
+        }
+    };
+    rule.egress.iter().any(|egress| match egress.to {
+        Destination::Nowhere | Destination::Names(_) => false,
+        Destination::Resolvers(_) if egress.ports.is_empty() => true,
+        _ => egress.ports.iter().any(any),
+    })
 }

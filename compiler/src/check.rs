@@ -182,21 +182,17 @@ impl Check<'_> {
         }
         let subject = self.subject(at.key("endpointSelector"), selector)?;
         let list = at.key("egress");
-        if rule.egress.as_ref().is_some_and(Vec::is_empty) {
-            self.say(
-                Code::EmptyEgress,
-                at,
-                list.head(),
-                "`egress: []` denies nothing",
-                "enforces nothing",
-                "write `egress: [{}]` to deny all",
-            );
-            self.findings.mend(list.node.span, "[{}]");
-        }
         let wanted = rule.enable_default_deny.as_ref().and_then(|d| d.egress);
         let some = |n: usize| n > 0;
         let some = some(rule.egress.as_ref().map_or(0, Vec::len)) || some(rule.egress_deny.as_ref().map_or(0, Vec::len));
         let default_deny = wanted.unwrap_or(some);
+        if rule.egress.as_ref().is_some_and(Vec::is_empty) && !default_deny {
+            let message = "`egress: []` denies nothing";
+            self.say(Code::EmptyEgress, at, list.head(), message, "enforces nothing", "write `egress: [{}]` to deny all");
+            if wanted.is_none() {
+                self.findings.mend(list.node.span, "[{}]");
+            }
+        }
         let mut egress = Vec::new();
         for (i, entry) in rule.egress.iter().flatten().enumerate() {
             egress.extend(self.egress(list.index(i), entry, default_deny));
@@ -270,7 +266,10 @@ impl Check<'_> {
     }
 
     fn label(&mut self, at: At<'_>, span: Span, text: &str, is_key: bool) -> bool {
-        let word = if is_key { text.split_once(':').map_or(text, |(_, rest)| rest) } else { text };
+        let word = match text.split_once(':') {
+            Some(("k8s" | "any" | "reserved" | "container", rest)) if is_key => rest,
+            _ => text,
+        };
         if !is_key && word.is_empty() {
             return true;
         }
@@ -308,8 +307,9 @@ impl Check<'_> {
         }
         let to = self.destination(at, rule, &ports)?;
         self.lint_ports(at, &to, &ports);
-        if says_nothing(at.node) && default_deny {
-            self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", "denies all", "");
+        if says_nothing(at.node) {
+            let label = if default_deny { "denies all" } else { "does nothing" };
+            self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", label, "");
             return Some(Egress { to: Destination::Nowhere, ports });
         }
         Some(Egress { to, ports })
@@ -365,8 +365,7 @@ impl Check<'_> {
                     help,
                 );
             } else {
-                let message = "denying destinations inside the cluster is left to the CNI";
-                self.say(Code::DenyInside, at, at.name("toEndpoints"), message, "not enforced here", "");
+                self.deny_inside(at, at.name("toEndpoints"));
             }
             return None;
         } else if says_nothing(at.node) {
@@ -379,8 +378,10 @@ impl Check<'_> {
     }
 }
 
+/// No destination and no port.
 fn says_nothing(node: &Node) -> bool {
-    matches!(&node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(_, _, v)| is_null(v)))
+    let empty = |value: &Node| is_null(value) || matches!(&value.kind, crate::yaml::Kind::Sequence(items) if items.is_empty());
+    matches!(&node.kind, crate::yaml::Kind::Mapping(pairs) if pairs.iter().all(|(k, _, v)| if k == "toPorts" { empty(v) } else { is_null(v) }))
 }
 
 fn is_null(node: &Node) -> bool {

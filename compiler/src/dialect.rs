@@ -36,9 +36,24 @@ fn ports_of(protocols: &[u16], low: u16, high: u16) -> Vec<Ports> {
 fn namespace_label(key: &str) -> String {
     match key {
         // Every namespace bears its name under this key (k8s.io/api/core/v1, LabelMetadataName).
-        "kubernetes.io/metadata.name" | "projectcalico.org/name" => format!("k8s:{NAMESPACE}"),
+        "kubernetes.io/metadata.name" => format!("k8s:{NAMESPACE}"),
         other => format!("k8s:io.cilium.k8s.namespace.labels.{other}"),
     }
+}
+
+/// Kubernetes' selectors speak of Kubernetes' labels, whatever other sources of labels there are.
+fn of_kubernetes(selector: &Selector) -> Selector {
+    let mut out = Selector::default();
+    let k8s = |key: &str| if key.starts_with("k8s:") { key.to_owned() } else { format!("k8s:{key}") };
+    for requirement in selector.requirements() {
+        out.require(match requirement {
+            Requirement::In(key, values) => Requirement::In(k8s(key), values.clone()),
+            Requirement::NotIn(key, values) => Requirement::NotIn(k8s(key), values.clone()),
+            Requirement::Exists(key) => Requirement::Exists(k8s(key)),
+            Requirement::DoesNotExist(key) => Requirement::DoesNotExist(k8s(key)),
+        });
+    }
+    out
 }
 
 /// A requirement on a namespace's labels as one on its pods.
@@ -60,7 +75,7 @@ impl Check<'_> {
         namespaces: Option<(At<'_>, &LabelSelector)>,
     ) -> Option<Selector> {
         let mut subject = match pods {
-            Some((at, selector)) => self.selector(at, selector)?,
+            Some((at, selector)) => of_kubernetes(&self.selector(at, selector)?),
             None => Selector::default(),
         };
         if let Some((at, selector)) = namespaces {

@@ -41,7 +41,9 @@ pub fn addresses(name: &str, profile: &Profile) -> Result<Option<AddressSet>, En
         }
         _ if !GROUPS.contains(&name) => Err(EntityError::Unknown),
         _ if profile.entities.contains_key(name) => group(&profile.entities[name], &[], Locality::Any),
-        "cluster" if profile.delegate && !profile.cluster.is_empty() => group(&profile.cluster, &[], Locality::Any),
+        "cluster" if profile.delegate && !profile.cluster.is_empty() => {
+            Ok(Some(AddressSet::group("clusterCIDRs", &profile.cluster, &[], Locality::Any)))
+        }
         "cluster" => Err(EntityError::Inside),
         "host" if !profile.given => group(&everything, &[], Locality::Here),
         _ => Err(EntityError::NoGroup),

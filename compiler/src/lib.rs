@@ -22,6 +22,7 @@ pub mod entity;
 pub mod eval;
 pub mod lint;
 pub mod lower;
+pub mod mend;
 pub mod order;
 pub mod overlap;
 pub mod plan;
@@ -72,6 +73,7 @@ pub fn load_profile(source: Option<&Source>, findings: &mut Findings) -> Option<
 /// Everything up to the rules; `None` if a finding stops it.
 pub fn check(sources: &[Source], profile: &Profile, namespace: &str, findings: &mut Findings) -> Option<(Rules, usize, usize)> {
     let read = read::read(sources, namespace, profile, findings);
+    mend::verify(findings, namespace, profile);
     if findings.refused() {
         return None;
     }

@@ -75,7 +75,7 @@ const DNS_OVER_TLS: u16 = 853;
 
 impl Check<'_> {
     /// One list of names that may be reached.
-    pub(crate) fn lint_names(&mut self, list: At<'_>, patterns: &[Pattern]) {
+    pub(crate) fn lint_names(&mut self, list: At<'_>, patterns: &[Pattern], own_language: bool) {
         let mut texts: HashSet<&str> = HashSet::with_capacity(patterns.len());
         let twice: Vec<bool> = patterns.iter().map(|pattern| !texts.insert(pattern.text())).collect();
         let wide = Wide::of(patterns);
@@ -124,7 +124,9 @@ impl Check<'_> {
                 without_apex.push((i, pattern));
             }
         }
-        if let [(first, pattern), rest @ ..] = without_apex.as_slice() {
+        if let [(first, pattern), rest @ ..] = without_apex.as_slice()
+            && own_language
+        {
             let at = list.index(*first);
             let more = if rest.is_empty() { String::new() } else { format!(", nor {} more like it their own", rest.len()) };
             let apex = apex(pattern).unwrap_or("");
@@ -327,7 +329,11 @@ fn no_way_to_ask(policies: &[Policy], places: &[Named], findings: &mut Findings)
         } else {
             format!("`{}` allows `{pattern}`, and no rules.dns lets its workloads ask for it", policy.id)
         };
-        let help = "add a rule with `toEndpoints` for the DNS service, port 53 and `rules: {dns: [...]}`";
+        let help = if policy.id.contains(':') {
+            "add a CiliumNetworkPolicy that lets them ask: `toEndpoints` for the DNS service, port 53, `rules: {dns: [...]}`"
+        } else {
+            "add a rule with `toEndpoints` for the DNS service, port 53 and `rules: {dns: [...]}`"
+        };
         findings.at(Code::NoDns, source, *span, message, "will never be resolved", help);
     }
 }
@@ -355,7 +361,7 @@ fn unasked<'a>(
         if own.is_some_and(|list| holds(list, pattern)) {
             continue;
         }
-        let others = others.get_or_insert_with(|| overlap.meeting(&rule.subject).copied().collect());
+        let others = others.get_or_insert_with(|| overlap.likely(&rule.subject).copied().collect());
         if !others.iter().any(|list| holds(list, pattern)) {
             return Some((pattern, others.is_empty()));
         }

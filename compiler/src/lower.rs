@@ -114,7 +114,7 @@ struct Lower<'a> {
     profile: &'a Profile,
     inside: Vec<Cidr>,
     patterns: Vec<Pattern>,
-    addresses: BTreeMap<String, (u32, AddressSet)>,
+    addresses: HashMap<AddressSet, u32>,
     ports: HashMap<Vec<Ports>, u32>,
     grants: Vec<Grant>,
     dns_ports: BTreeSet<u16>,
@@ -128,7 +128,7 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
         profile,
         inside: profile.inside(),
         patterns: Vec::new(),
-        addresses: BTreeMap::new(),
+        addresses: HashMap::new(),
         ports: HashMap::from([(Vec::new(), 0)]),
         grants: Vec::new(),
         dns_ports: profile.resolvers.iter().flat_map(|r| r.ports.iter().copied()).chain([DNS]).collect(),
@@ -172,7 +172,7 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
     if profile.delegate && !profile.cluster.is_empty() {
         let by = By { subject: None, policy: names.len() as u32 };
         names.push("profile/inCluster".into());
-        let cluster = AddressSet::group("cluster", &profile.cluster, &[], Locality::Any);
+        let cluster = AddressSet::group("clusterCIDRs", &profile.cluster, &[], Locality::Any);
         let what = What::Addresses(lower.address_set(cluster));
         lower.add(by, what, Usage::Reach, 0);
     }
@@ -198,7 +198,7 @@ impl Lower<'_> {
 
     fn address_set(&mut self, set: AddressSet) -> u32 {
         let next = self.addresses.len() as u32;
-        self.addresses.entry(set.text.clone()).or_insert((next, set)).0
+        *self.addresses.entry(set).or_insert(next)
     }
 
     fn port_set(&mut self, mut ports: Vec<Ports>) -> u32 {
@@ -289,8 +289,7 @@ impl Lower<'_> {
     /// Numbers everything by its order, so that the order of the input leaves no trace (I4).
     fn finish(self, subjects: Vec<(Selector, Stance)>, policies: Vec<String>) -> Rules {
         let (patterns, pattern_numbers) = ranked_patterns(&self.patterns);
-        let addresses = self.addresses.into_values().map(|(number, set)| (set.text.clone(), number, set));
-        let (addresses, address_numbers) = ranked(addresses);
+        let (addresses, address_numbers) = ranked(self.addresses.into_iter().map(|(set, number)| (set, number, ())));
         let (ports, port_numbers) = ranked(self.ports.into_iter().map(|(p, n)| (p, n, ())));
         let mut grants = self.grants;
         for grant in &mut grants {
@@ -309,12 +308,17 @@ impl Lower<'_> {
         Rules {
             subjects,
             patterns,
-            addresses: addresses.into_iter().map(|(_, set)| set).collect(),
+            addresses: addresses.into_iter().map(|(set, ())| set).collect(),
             ports: ports.into_iter().map(|(p, ())| p).collect(),
             policies,
             grants,
             dns_ports: self.dns_ports.into_iter().collect(),
-            never: NEVER.iter().filter_map(|t| Cidr::parse(t).ok()).chain(self.profile.never_learn.iter().copied()).collect(),
+            never: NEVER
+                .iter()
+                .filter_map(|t| Cidr::parse(t).ok())
+                .chain(self.profile.never_learn.iter().copied())
+                .chain(self.inside)
+                .collect(),
         }
     }
 }

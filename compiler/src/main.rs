@@ -443,7 +443,8 @@ fn answer(image: &Image, labels: &Labels, target: &str, port: Option<&str>) -> R
             WireName::parse(target).map_err(|why| format!("`{}` is neither name nor address: {why}", target.escape_default()))?,
         ),
     };
-    if !subjects.enforced {
+    let may_be_denied = subjects.denies && address.is_some();
+    if !subjects.enforced && !may_be_denied {
         return Ok(("allow\tnot-selected\t-".into(), true));
     }
     let Some(port) = port else {
@@ -480,7 +481,16 @@ fn summary(image: &Image, subjects: &Subjects, name: Option<&WireName>, address:
         ranges.dedup();
         dump::ports_text(&ranges)
     };
-    (format!("resolve={} reach={reach}", if resolve { "allow" } else { "deny" }), resolve || reach != "none")
+    let reach = if subjects.enforced { reach } else { "any".into() };
+    let mut denied: Vec<String> = Vec::new();
+    for set in address.map(|address| image.denied_sets(subjects, address)).unwrap_or_default() {
+        denied.push(dump::ports_text(&image.ports(set)));
+    }
+    if denied.is_empty() {
+        let allowed = resolve || reach != "none";
+        return (format!("resolve={} reach={reach}", if resolve { "allow" } else { "deny" }), allowed);
+    }
+    (format!("resolve=deny reach={reach} denied={}", denied.join(",")), reach != "none" && !denied.contains(&"any".into()))
 }
 
 fn eval_one(path: &Path, labels: &str, namespace: &str, target: &str, port: Option<&str>, exit_code: bool) -> Outcome {

@@ -24,9 +24,18 @@ impl<'a, T> Overlap<'a, T> {
 
     /// What belongs to selectors that may select a workload of this one.
     pub fn meeting(&self, selector: &'a Selector) -> impl Iterator<Item = &T> {
+        self.not(selector, Selector::excludes)
+    }
+
+    /// What belongs to selectors that may well select one, labels being Kubernetes'.
+    pub fn likely(&self, selector: &'a Selector) -> impl Iterator<Item = &T> {
+        self.not(selector, Selector::seems_apart)
+    }
+
+    fn not(&self, selector: &'a Selector, apart: fn(&Selector, &Selector) -> bool) -> impl Iterator<Item = &T> {
         let here = namespace(selector);
         let groups = self.groups.iter().filter(move |(group, _)| here.is_none() || group.is_none() || **group == here);
-        groups.flat_map(|(_, list)| list).filter(|(other, _)| !selector.excludes(other)).map(|(_, thing)| thing)
+        groups.flat_map(|(_, list)| list).filter(move |(other, _)| !apart(selector, other)).map(|(_, thing)| thing)
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Another policy for the same workloads would change its meaning.
     pub alone: bool,
+    /// The names it allows are the only ones that may be asked, whatever others open.
+    pub filters: bool,
 }
 
 /// What the workloads of one selector may do.

@@ -10,7 +10,7 @@ use crate::dialect::network_policy_api::{self, ClusterNetworkPolicy};
 use crate::dialect::ovn::{self, EgressFirewall};
 use crate::document::{Metadata, PolicyDocument};
 use crate::lint;
-use crate::policy::{Policy, Profile, Rule};
+use crate::policy::{Destination, Policy, Profile, Rule};
 use crate::schema::{self, Shape};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Document, Node};
@@ -91,6 +91,7 @@ const FOREIGN: &[(&str, &str, &str)] = &[
         "ClusterNetworkPolicy",
         "its documentation and its agent disagree on the order of its rules: leave it to the CNI",
     ),
+    ("network.openshift.io", "EgressNetworkPolicy", "write it as an EgressFirewall of k8s.ovn.org"),
     ("projectcalico.org", "StagedNetworkPolicy", "a staged policy is not enforced: leave it out"),
     ("projectcalico.org", "StagedGlobalNetworkPolicy", "a staged policy is not enforced: leave it out"),
     ("projectcalico.org", "StagedKubernetesNetworkPolicy", "a staged policy is not enforced: leave it out"),
@@ -140,9 +141,15 @@ const POLICY_GROUPS: &[&str] =
     &["cilium.io", "policy.networking.k8s.io", "projectcalico.org", "crd.projectcalico.org", "networking.k8s.aws", "k8s.ovn.org"];
 
 fn kind_of(root: &Node) -> Kind {
-    let Some(kind) = root.get("kind").and_then(Node::str) else { return Kind::Other };
     let version = root.get("apiVersion").and_then(Node::str).unwrap_or("");
-    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let group = version.split_once('/').map_or(version, |(group, _)| group);
+    let Some(kind) = root.get("kind").and_then(Node::str) else {
+        if POLICY_GROUPS.contains(&group) {
+            let message = format!("a document of {group} without `kind`");
+            return Kind::Refused(Code::UnknownKind, message, "add `kind:`".into());
+        }
+        return Kind::Other;
+    };
     if kind == "List" || (kind.ends_with("List") && root.get("items").is_some()) {
         return Kind::List;
     }
@@ -154,6 +161,16 @@ fn kind_of(root: &Node) -> Kind {
     }
     if let Some((_, _, help)) = FOREIGN.iter().find(|(g, k, _)| *g == group && *k == kind) {
         return Kind::Refused(Code::Unsupported, format!("`{kind}` of {group} cannot be compiled"), (*help).to_owned());
+    }
+    // A kind that only policies have, in a group that nobody knows: a misspelt group.
+    if let Some(door) = DOORS.iter().find(|door| door.kind == kind && kind != "NetworkPolicy" && !POLICY_GROUPS.contains(&group))
+    {
+        let message = format!("`{kind}` of the unknown group `{}`", group.escape_default());
+        return Kind::Refused(Code::UnknownVersion, message, format!("did you mean {}?", door.group));
+    }
+    if group == "networking.gke.io" && schema::distance(&kind.to_lowercase(), "fqdnnetworkpolicy") <= 3 {
+        let message = format!("unknown kind `{}` in {group}", kind.escape_default());
+        return Kind::Refused(Code::UnknownKind, message, "did you mean FQDNNetworkPolicy?".into());
     }
     let known = NO_POLICY.iter().any(|(g, kinds)| group.trim_start_matches("crd.") == *g && kinds.contains(&kind));
     if POLICY_GROUPS.contains(&group) && !known {
@@ -197,7 +214,9 @@ impl Place<'_> {
         let id = if kind.starts_with("Cilium") { name } else { format!("{kind}:{name}") };
         let refused = findings.0[before..].iter().any(|d| d.severity() == Severity::Error);
         let (rules, alone) = rules.filter(|_| !refused)?;
-        Some(Policy { id, rules, alone })
+        let filters = kind == "ApplicationNetworkPolicy"
+            && rules.iter().flat_map(|rule| &rule.egress).any(|e| matches!(e.to, Destination::Names(_)));
+        Some(Policy { id, rules, alone, filters })
     }
 }
 
@@ -344,6 +363,15 @@ fn read_document(source: &Source, document: Document, namespace: &str, profile: 
         }
         Kind::List if depth < 4 => {
             let items = root.get("items").map(Node::items).unwrap_or_default();
+            // A typed list as the API server sends it: its items have no kind of their own.
+            let kind = root.get("kind").and_then(Node::str).and_then(|kind| kind.strip_suffix("List")).unwrap_or("");
+            let typed = DOORS.iter().any(|door| door.kind == kind);
+            if let Some(item) = items.iter().find(|item| typed && item.get("kind").is_none()) {
+                text.seen += 1;
+                let message = format!("an item of `{kind}List` without `kind`");
+                let help = format!("write `apiVersion` and `kind: {kind}` into each item, as kubectl does");
+                text.findings.at(Code::MissingKey, source, item.span, message, "in this item", help);
+            }
             for item in items {
                 let inside = |span: &Span| item.span.start <= span.start && span.end <= item.span.end;
                 let ambiguous = document.ambiguous.iter().filter(|(span, _)| inside(span)).cloned().collect();

@@ -92,6 +92,11 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
     }
     // INVARIANT: what fills the type also satisfies the schema, which is made from the type; so the schema is asked
     // only where filling fails, and then says all that is wrong, not the first of it.
+    let before = findings.0.len();
+    no_nulls(source, root, findings);
+    if findings.0.len() > before {
+        return None;
+    }
     let error = match T::deserialize(root.as_ref()) {
         Ok(typed) => return document.ambiguous.is_empty().then_some(typed),
         Err(error) => error,
@@ -106,6 +111,33 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
         findings.at(Code::WrongValue, source, root.span, error.to_string(), "in this document", "");
     }
     None
+}
+
+/// Lists of destinations that may be empty in this way: they select nothing.
+const MAY_BE_NULL: &[&str] = &["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities"];
+
+/// A key without a value is dropped by some readers and read as an empty value by others.
+fn no_nulls(source: &Source, node: &Node, findings: &mut Findings) {
+    match &node.kind {
+        crate::yaml::Kind::Mapping(pairs) => {
+            for (key, span, value) in pairs.iter().filter(|(key, _, _)| !matches!(key.as_str(), "status" | "metadata")) {
+                if value.is_null() && !MAY_BE_NULL.contains(&key.as_str()) {
+                    let message = format!("`{}` has no value", key.escape_default());
+                    findings.at(
+                        Code::WrongValue,
+                        source,
+                        *span,
+                        message,
+                        "nothing follows",
+                        "remove the key, or give it a value",
+                    );
+                }
+                no_nulls(source, value, findings);
+            }
+        }
+        crate::yaml::Kind::Sequence(items) => items.iter().for_each(|item| no_nulls(source, item, findings)),
+        crate::yaml::Kind::Scalar(_) => {}
+    }
 }
 
 /// The compiled schema of a type.
@@ -323,7 +355,8 @@ const KEYS: &[&str] = &[
     "verdicts",
 ];
 
-fn distance(a: &str, b: &str) -> usize {
+/// Edits from one word to the other.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

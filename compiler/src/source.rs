@@ -11,6 +11,7 @@ pub struct Source {
     /// Its text.
     pub text: Arc<str>,
     lines: Arc<OnceLock<Vec<usize>>>,
+    shown: Arc<OnceLock<Option<String>>>,
 }
 
 /// Bytes of a source.
@@ -25,13 +26,28 @@ pub struct Span {
 impl Source {
     /// A text under a name.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Source { name: name.into(), text: text.into(), lines: Arc::default() }
+        Source { name: name.into(), text: text.into(), lines: Arc::default(), shown: Arc::default() }
     }
 
     /// First byte of each line.
     fn lines(&self) -> &[usize] {
         let starts = || std::iter::once(0).chain(self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
         self.lines.get_or_init(|| starts().collect())
+    }
+
+    /// The text for a terminal: what would steer it is replaced, byte by byte, by question marks.
+    fn shown(&self) -> &str {
+        let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || crate::yaml::is_mark(c);
+        let replaced = || {
+            self.text.contains(steers).then(|| {
+                let mut out = String::with_capacity(self.text.len());
+                for c in self.text.chars() {
+                    if steers(c) { (0..c.len_utf8()).for_each(|_| out.push('?')) } else { out.push(c) }
+                }
+                out
+            })
+        };
+        self.shown.get_or_init(replaced).as_deref().unwrap_or(&self.text)
     }
 
     fn line(&self, at: usize) -> usize {
@@ -73,7 +89,7 @@ impl SourceCode for Source {
         let start = if before == 0 { span.offset() } else { line_start };
         let column = self.text.get(line_start..start).unwrap_or("").chars().count();
         let stop = self.lines().get(last + 1).copied().unwrap_or(self.text.len());
-        let data = self.text.as_bytes().get(start..stop).ok_or(MietteError::OutOfBounds)?;
+        let data = self.shown().as_bytes().get(start..stop).ok_or(MietteError::OutOfBounds)?;
         let lines = last.min(self.lines().len()) + 1 - first;
         let contents =
             MietteSpanContents::new_named(self.name.to_string(), data, (start, stop - start).into(), first, column, lines);

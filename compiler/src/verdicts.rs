@@ -1,6 +1,5 @@
 //! Verdict tables: questions whose answers people wrote down, put to the image and to the reference.
 
-use crate::addresses::Cidr;
 use crate::diagnostic::{Code, Findings};
 use crate::document::{Expect, VerdictsDocument, WorkloadEntry};
 use crate::eval::Question;
@@ -56,8 +55,10 @@ pub fn parse_port(text: &str) -> Option<Port> {
 
 /// Reads an address.
 pub fn parse_address(text: &str) -> Option<u128> {
-    let cidr = Cidr::parse(text).ok()?;
-    (cidr.length == 128 && !text.contains('/')).then_some(cidr.address)
+    Some(match text.parse().ok()? {
+        std::net::IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+        std::net::IpAddr::V6(v6) => u128::from(v6),
+    })
 }
 
 /// The table of a text.

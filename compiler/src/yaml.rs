@@ -133,6 +133,11 @@ impl Node {
     }
 }
 
+/// Turns the direction of the text around it (Unicode UAX 9).
+pub(crate) fn is_mark(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+}
+
 /// Characters that some reader takes for something else (contract: one reading of the text).
 fn ambiguous(c: char) -> Option<&'static str> {
     Some(match c {
@@ -141,7 +146,7 @@ fn ambiguous(c: char) -> Option<&'static str> {
         '\u{85}' => "a next-line character",
         '\u{feff}' => "a byte order mark",
         '\u{0}' => "a NUL",
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' => "a bidirectional mark",
+        c if is_mark(c) => "a bidirectional mark",
         c if c.is_control() && !matches!(c, '\n' | '\r' | '\t') => "a control character",
         _ => return None,
     })

@@ -50,8 +50,12 @@ fn rule() -> impl Strategy<Value = Rule> {
 }
 
 fn image(rules: &[Rule]) -> Option<(lower::Rules, Image)> {
-    let policies =
-        rules.iter().enumerate().map(|(i, rule)| Policy { id: format!("p{i}"), rules: vec![rule.clone()], alone: false });
+    let policies = rules.iter().enumerate().map(|(i, rule)| Policy {
+        id: format!("p{i}"),
+        rules: vec![rule.clone()],
+        alone: false,
+        filters: false,
+    });
     let rules = lower::lower(policies.collect(), &profile::default());
     let tables = plan::plan(&rules, &profile::default()).ok()?;
     let image = Image::decode(fqdn_image::encode::encode(&tables).unwrap()).unwrap();

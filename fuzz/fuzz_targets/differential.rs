@@ -123,7 +123,7 @@ fn without_one(image: &Image, rules: &lower::Rules, profile: &fqdnc::policy::Pro
 fuzz_target!(|input: Input| {
     let rules: Vec<Rule> = input.grants.iter().take(40).filter_map(rule).collect();
     let policies: Vec<Policy> =
-        rules.into_iter().enumerate().map(|(i, rule)| Policy { id: format!("p{i}"), rules: vec![rule], alone: false }).collect();
+        rules.into_iter().enumerate().map(|(i, rule)| Policy { id: format!("p{i}"), rules: vec![rule], alone: false, filters: false }).collect();
     let profile = fqdnc::load_profile(None, &mut Findings::default()).expect("the default profile");
     let rules = lower::lower(policies, &profile);
     let Ok(tables) = plan::plan(&rules, &profile) else { return };

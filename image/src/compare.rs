@@ -88,14 +88,24 @@ pub fn compare(old: &Image, new: &Image) -> Comparison {
         let fresh = to.image.profile().lines().filter(|line| !have.contains(line));
         fresh.map(|line| Change { subject: "profile".into(), access: Access::Profile(format!("{mark} {line}")) }).collect()
     };
+    // A port that is DNS no longer is reached by names as any other.
+    let dns = |from: &Side<'_>, to: &Side<'_>| -> Vec<Change> {
+        let gone = from.image.dns_ports().filter(|port| !to.image.dns_ports().any(|p| p == *port));
+        let line =
+            |port| Access::Profile(format!("port {port} is no DNS port: rules for all ports, or for this one, hold there"));
+        gone.map(|port| Change { subject: EVERYONE.into(), access: line(port) }).collect()
+    };
+    comparison.widened.extend(dns(&old, &new));
+    comparison.narrowed.extend(dns(&new, &old));
     comparison.widened.extend(lines(&new, &old, "-"));
     comparison.widened.extend(lines(&old, &new, "+"));
     comparison
 }
 
-/// Port sets and servers of both images under common numbers.
+/// Port sets, servers and sets of addresses of both images under common numbers.
 #[derive(Default)]
 struct Terms {
+    addresses: BTreeMap<(u16, Vec<(u128, u128)>), u32>,
     ports: BTreeMap<Vec<(u16, u16, u16)>, u32>,
     servers: BTreeMap<String, u32>,
 }
@@ -126,6 +136,8 @@ struct Side<'a> {
     numbers: HashMap<&'a str, usize>,
     /// Ranges of each port set, by its common number.
     ports: HashMap<u32, Vec<PortRange>>,
+    /// Common number and ranges of each selector of addresses.
+    addresses: HashMap<u32, (u32, Vec<(u128, u128)>)>,
 }
 
 const EVERYONE: &str = "(every workload)";
@@ -166,7 +178,14 @@ impl<'a> Side<'a> {
                 }
             }
         }
-        Side { image, subjects, numbers, ports }
+        let mut addresses: HashMap<u32, (u32, Vec<(u128, u128)>)> = HashMap::new();
+        for (selector, ranges) in ranges_of(image) {
+            let kind = image.selector(selector).kind;
+            let next = terms.addresses.len() as u32;
+            let number = *terms.addresses.entry((kind, ranges.clone())).or_insert(next);
+            addresses.insert(selector, (number, ranges));
+        }
+        Side { image, subjects, numbers, ports, addresses }
     }
 
     /// Subjects that select every workload that this selector selects.
@@ -179,16 +198,20 @@ impl<'a> Side<'a> {
     }
 
     /// A grant by its meaning, to be compared with those of the other side.
-    fn key(&self, grant: &Plain) -> (&'a str, bool, u32, u32) {
-        let names = u32::from(self.image.selector(grant.selector).kind) == abi::KIND_NAMES;
-        (self.image.selector_text(grant.selector), names, grant.usage, grant.ports)
+    fn key(&self, grant: &Plain) -> (&'a str, u32, u32, u32) {
+        match self.addresses.get(&grant.selector) {
+            Some((number, _)) => ("", *number, grant.usage, grant.ports),
+            None => (self.image.selector_text(grant.selector), u32::MAX, grant.usage, grant.ports),
+        }
+    }
+
+    fn ranges(&self, selector: u32) -> &[(u128, u128)] {
+        self.addresses.get(&selector).map_or(&[], |(_, ranges)| ranges)
     }
 }
 
 /// What `to` allows and `from` does not.
 fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
-    // The text of a set of addresses means the same under the same profile only.
-    let same_profile = from.image.profile() == to.image.profile();
     let mut changes = BTreeSet::new();
     let mut texts: Vec<&str> = to.numbers.keys().chain(from.numbers.keys()).copied().collect();
     texts.sort_unstable();
@@ -198,7 +221,7 @@ fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
         let have: HashSet<_> = theirs.iter().flat_map(|s| from.subjects[**s].2.iter().map(|g| from.key(g))).collect();
         let want: HashSet<_> = ours.iter().flat_map(|s| to.subjects[**s].2.iter().map(|g| to.key(g))).collect();
         let flags = |side: &Side<'_>, s: Option<&usize>| s.map(|s| side.subjects[*s].1);
-        if have == want && flags(from, theirs) == flags(to, ours) && same_profile {
+        if have == want && flags(from, theirs) == flags(to, ours) {
             continue;
         }
         let selector = match (ours, theirs) {
@@ -225,9 +248,6 @@ fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
         let Some(ours) = ours.filter(|_| was_closed || closed_elsewhere()) else { continue };
         let fresh: Vec<&Plain> = to.subjects[*ours].2.iter().filter(|g| g.usage != DENY && !have.contains(&to.key(g))).collect();
         for access in reads.fresh(&fresh) {
-            changes.insert(change(access));
-        }
-        for access in reads.same_text_other_ranges(&to.subjects[*ours].2, &have) {
             changes.insert(change(access));
         }
     }
@@ -279,32 +299,16 @@ impl Reads<'_, '_> {
         out
     }
 
-    /// Address grants whose text is in both images and whose ranges are not the same.
-    fn same_text_other_ranges(&self, grants: &[Plain], have: &HashSet<(&str, bool, u32, u32)>) -> Vec<Access> {
-        if self.from.image.profile() == self.to.image.profile() {
-            return Vec::new();
-        }
-        let kind = |grant: &&Plain| u32::from(self.to.image.selector(grant.selector).kind);
-        let same: Vec<&Plain> = grants
-            .iter()
-            .filter(|grant| kind(grant) != abi::KIND_NAMES && grant.usage == REACH && have.contains(&self.to.key(grant)))
-            .collect();
-        self.fresh(&same)
-    }
-
     fn addresses(&self, grant: &Plain, base: &Baseline<'_>, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
-        let own = ranges(self.to.image, grant.selector);
-        let local = self.to.image.selector(grant.selector).kind;
+        let own = self.to.ranges(grant.selector).to_vec();
+        let local = kind(self.to, grant);
         let mut found: Vec<(Vec<Atom>, Option<String>)> = Vec::new();
         for atom in atoms {
             let mut holes: Vec<(u128, u128)> = base
                 .grants
                 .iter()
-                .filter(|g| {
-                    base.holds(g, atom)
-                        && [local, abi::KIND_ADDRESSES as u16].contains(&self.from.image.selector(g.selector).kind)
-                })
-                .flat_map(|g| ranges(self.from.image, g.selector))
+                .filter(|g| base.holds(g, atom) && covers_kind(kind(self.from, g), local))
+                .flat_map(|g| self.from.ranges(g.selector).to_vec())
                 .collect();
             holes.sort_unstable();
             if let Some(first) = first_outside(&own, &holes) {
@@ -320,14 +324,14 @@ impl Reads<'_, '_> {
         let still: Vec<&Plain> = below_to.iter().flat_map(|s| &self.to.subjects[*s].2).filter(|g| g.usage == DENY).collect();
         let mut out = Vec::new();
         for grant in &base.grants {
-            let own = ranges(self.from.image, grant.selector);
+            let own = self.from.ranges(grant.selector).to_vec();
             let cuts: Vec<&Vec<PortRange>> = still.iter().map(|g| &self.to.ports[&g.ports]).collect();
             let mut open: Vec<Atom> = Vec::new();
             for atom in atoms(&self.from.ports[&grant.ports], &cuts) {
                 let mut holes: Vec<(u128, u128)> = still
                     .iter()
-                    .filter(|g| holds(&self.to.ports[&g.ports], atom))
-                    .flat_map(|g| ranges(self.to.image, g.selector))
+                    .filter(|g| holds(&self.to.ports[&g.ports], atom) && covers_kind(kind(self.to, g), kind(self.from, grant)))
+                    .flat_map(|g| self.to.ranges(g.selector).to_vec())
                     .collect();
                 holes.sort_unstable();
                 if first_outside(&own, &holes).is_some() {
@@ -507,18 +511,32 @@ fn ports_text(atoms: &[Atom]) -> String {
     texts.join(",")
 }
 
-/// The ranges that a selector of addresses has in the image's intervals.
-fn ranges(image: &Image, selector: u32) -> Vec<(u128, u128)> {
-    let mut out: Vec<(u128, u128)> = Vec::new();
+fn kind(side: &Side<'_>, grant: &Plain) -> u32 {
+    u32::from(side.image.selector(grant.selector).kind)
+}
+
+/// Sets of addresses without regard to the host hold what sets with one hold; the two with one are apart.
+fn covers_kind(wide: u32, narrow: u32) -> bool {
+    wide == abi::KIND_ADDRESSES || wide == narrow
+}
+
+/// The ranges of every selector of addresses, from the image's intervals.
+fn ranges_of(image: &Image) -> BTreeMap<u32, Vec<(u128, u128)>> {
+    let mut out: BTreeMap<u32, Vec<(u128, u128)>> = (1..=image.rows.selectors_n)
+        .filter(|id| u32::from(image.selector(*id).kind) != abi::KIND_NAMES)
+        .map(|id| (id, Vec::new()))
+        .collect();
     for i in 0..image.rows.cidrs_n {
         let (start, class) = image.interval(i);
-        if !image.class(class).contains(&selector) {
-            continue;
-        }
         let end = if i + 1 < image.rows.cidrs_n { image.interval(i + 1).0 - 1 } else { u128::MAX };
-        match out.last_mut() {
-            Some(last) if last.1.checked_add(1) == Some(start) => last.1 = end,
-            _ => out.push((start, end)),
+        for selector in image.class(class) {
+            match out.get_mut(&selector) {
+                Some(list) => match list.last_mut() {
+                    Some(last) if last.1.checked_add(1) == Some(start) => last.1 = end,
+                    _ => list.push((start, end)),
+                },
+                None => continue,
+            }
         }
     }
     out

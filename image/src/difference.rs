@@ -186,6 +186,9 @@ fn fresh(globs: &[&[u8]], literals: &BTreeSet<Vec<u8>>) -> Option<BTreeSet<Vec<u
             let labels = found.entry((1..globs.len()).map(takes).collect()).or_default();
             if !labels.iter().any(|l| !literals.contains(l)) {
                 labels.insert(label.clone());
+                if globs.len() == 1 && !literals.contains(&label) {
+                    break; // one label beside the literals stands for all
+                }
             }
         }
         if label.len() == 63 {
@@ -209,7 +212,7 @@ fn fresh(globs: &[&[u8]], literals: &BTreeSet<Vec<u8>>) -> Option<BTreeSet<Vec<u
             }
             // A state is entered as often as there are literals to avoid, and once more.
             let count = visits.entry(next.clone()).or_insert(0);
-            if *count <= literals.len().min(64) {
+            if *count <= literals.len() {
                 *count += 1;
                 let mut label = label.clone();
                 label.push(*byte);
@@ -251,6 +254,25 @@ mod tests {
         ] {
             assert_eq!(of(pattern, others), Difference::None, "{pattern} {others:?}");
         }
+    }
+
+    #[test]
+    fn many_literals_do_not_hide_a_wildcard() {
+        let words: Vec<String> = (0..400)
+            .map(|i| {
+                format!(
+                    "{}.b",
+                    ["x", "y", "z"].iter().cycle().skip(i % 3).take(1 + i / 40).copied().collect::<String>() + &"xyz"[..i % 4]
+                )
+            })
+            .collect();
+        let others: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert!(!matches!(of("*.b", &others), Difference::None));
+        let plain: Vec<String> = "xyz"
+            .chars()
+            .flat_map(|a| "xyz".chars().flat_map(move |b| "xyz".chars().map(move |c| format!("{a}{b}{c}.b"))))
+            .collect();
+        assert!(!matches!(of("*.b", &plain.iter().map(String::as_str).collect::<Vec<_>>()), Difference::None));
     }
 
     #[test]

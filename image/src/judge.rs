@@ -109,6 +109,20 @@ impl Image {
         self.sets_of(subjects, self.address_selectors(address))
     }
 
+    /// Port sets at which this address is denied.
+    pub fn denied_sets(&self, subjects: &Subjects, address: u128) -> Vec<u32> {
+        let mut sets: Vec<u32> = self
+            .address_selectors(address)
+            .into_iter()
+            .flat_map(|selector| self.grants(selector))
+            .filter(|grant| grant.servers == abi::SERVERS_DENY && subjects.ids.contains(&grant.subject))
+            .map(|grant| grant.ports)
+            .collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
     /// Selectors of an address that is not this host's own, which no image can tell.
     fn address_selectors(&self, address: u128) -> Vec<u32> {
         let mut selectors = self.class(self.address_class(address));

@@ -105,25 +105,33 @@ impl Selector {
 
     /// Every workload that this selects, the other selects. May say no where it is so.
     pub fn implies(&self, other: &Selector) -> bool {
+        // A label of some source is a label of any.
+        let gives = |have: &str, want: &str| have == want || (split_source(want).0.is_none() && split_source(have).1 == want);
         other.0.iter().all(|want| {
             self.0.contains(want)
                 || self.0.iter().any(|have| match (have, want) {
-                    (Requirement::In(k, a), Requirement::In(l, b)) => k == l && a.is_subset(b),
-                    (Requirement::In(k, _), Requirement::Exists(l)) => k == l,
+                    (Requirement::In(k, a), Requirement::In(l, b)) => gives(k, l) && a.is_subset(b),
+                    (Requirement::In(k, _) | Requirement::Exists(k), Requirement::Exists(l)) => gives(k, l),
                     _ => false,
                 })
         })
     }
 
-    /// No workload can satisfy both. (A label that several sources give is taken for one.)
+    /// No workload can satisfy both. Keys without a source say little: a workload may bear a label from several.
     pub fn excludes(&self, other: &Selector) -> bool {
-        fn bare(key: &str) -> &str {
-            split_source(key).1
-        }
+        self.apart(other, |a, b| a == b && matches!(split_source(a).0, Some(source) if source != "any"))
+    }
+
+    /// No workload whose labels all come from one source can satisfy both.
+    pub fn seems_apart(&self, other: &Selector) -> bool {
+        self.apart(other, |a, b| split_source(a).1 == split_source(b).1)
+    }
+
+    fn apart(&self, other: &Selector, same: impl Fn(&str, &str) -> bool) -> bool {
         let apart = |a: &Requirement, b: &Requirement| match (a, b) {
-            (Requirement::In(k, a), Requirement::In(l, b)) => bare(k) == bare(l) && a.is_disjoint(b),
-            (Requirement::In(k, a), Requirement::NotIn(l, b)) => bare(k) == bare(l) && a.is_subset(b),
-            (Requirement::In(k, _) | Requirement::Exists(k), Requirement::DoesNotExist(l)) => bare(k) == bare(l),
+            (Requirement::In(k, a), Requirement::In(l, b)) => same(k, l) && a.is_disjoint(b),
+            (Requirement::In(k, a), Requirement::NotIn(l, b)) => same(k, l) && a.is_subset(b),
+            (Requirement::In(k, _) | Requirement::Exists(k), Requirement::DoesNotExist(l)) => same(k, l),
             _ => false,
         };
         self.0.iter().any(|a| other.0.iter().any(|b| apart(a, b) || apart(b, a)))

@@ -13,19 +13,26 @@ use fqdn_image::pattern::PatternError;
 
 impl Check<'_> {
     pub(crate) fn destination(&mut self, at: At<'_>, rule: &EgressRule, ports: &[PortRule]) -> Option<Destination> {
+        if let Some(key) = ["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities"]
+            .into_iter()
+            .find(|key| at.node.get(key).is_some_and(super::is_null))
+        {
+            return Some(self.or_nothing(at, key, true, Destination::Nowhere));
+        }
         if let Some(names) = &rule.to_fqdns {
-            if ports.iter().any(|p| p.dns.is_some()) {
+            let dns = |p: &PortRule| p.dns.is_some() || p.ports.iter().all(|p| p.low == 53 && p.high == 53);
+            if ports.iter().any(dns) {
                 self.say(
                     Code::DnsByName,
                     at,
                     at.name("toFQDNs"),
-                    "rules.dns beside `toFQDNs` allows no DNS",
+                    "DNS beside `toFQDNs` is not allowed by it",
                     "servers are not found by name",
                     "write the rules.dns in a rule for the resolvers",
                 );
             }
             let names = self.patterns(at.key("toFQDNs"), names)?;
-            self.lint_names(at.key("toFQDNs"), &names);
+            self.lint_names(at.key("toFQDNs"), &names, true);
             return Some(self.or_nothing(at, "toFQDNs", names.is_empty(), Destination::Names(names)));
         }
         if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
@@ -102,6 +109,18 @@ impl Check<'_> {
         good.then_some(out)
     }
 
+    /// A denial of destinations inside the cluster: the CNI's business where the profile says so, and nothing to do where the
+    /// profile denies the inside; without knowing the inside, what is allowed may cover it.
+    pub(crate) fn deny_inside(&mut self, at: At<'_>, span: Span) {
+        if self.profile.given && !self.profile.cluster.is_empty() {
+            let message = "denying destinations inside the cluster is left to the CNI";
+            self.say(Code::DenyInside, at, span, message, "not enforced here", "");
+        } else {
+            let help = "give a profile with clusterCIDRs, so that nothing else opens them";
+            self.say(Code::Unsupported, at, span, "destinations inside the cluster cannot be denied", "not known here", help);
+        }
+    }
+
     pub(crate) fn inside(&mut self, at: At<'_>, span: Span) {
         let help = if self.profile.given {
             "the profile denies traffic inside the cluster"
@@ -163,6 +182,9 @@ impl Check<'_> {
         for (i, text) in cidrs.into_iter().flatten().enumerate() {
             let cidr = self.cidr(at.key("toCIDR").index(i), text);
             good &= cidr.is_some();
+            if let Some(cidr) = cidr {
+                self.warn_inside(at.key("toCIDR").index(i), cidr);
+            }
             out.extend(cidr.map(|cidr| AddressSet::prefix(cidr, &[], &holes)));
         }
         for (i, entry) in sets.into_iter().flatten().enumerate() {
@@ -202,6 +224,13 @@ impl Check<'_> {
             out.push(AddressSet::prefix(cidr, &except, &holes));
         }
         good.then_some(out)
+    }
+
+    /// A prefix that lies in the cluster and is not left to the CNI.
+    pub(crate) fn warn_inside(&mut self, at: At<'_>, cidr: Cidr) {
+        if !self.profile.delegate && self.profile.inside().iter().any(|inside| inside.contains(cidr)) {
+            self.inside(at, at.node.span);
+        }
     }
 
     /// An exception, inside its prefix.

@@ -42,6 +42,18 @@ impl Check<'_> {
             return None;
         }
         let ports = self.ports(at, entries, dns.is_some());
+        if let Some(rules) = at.node.get("rules").filter(|rules| rules.get("dns").is_some_and(super::is_null)) {
+            let span = rules.key_span("dns").unwrap_or(rules.span);
+            self.say(
+                Code::WrongValue,
+                at,
+                span,
+                "`dns` has no value",
+                "every name, or none?",
+                "write the names, or `dns: []` for every name",
+            );
+            return None;
+        }
         let dns = match dns {
             None => None,
             Some(names) => Some(self.patterns(at.key("rules").key("dns"), names)?),
@@ -150,7 +162,8 @@ const SERVICES: &str = include_str!("services.txt");
 
 fn port_number(text: &str) -> Option<u16> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().ok();
+        // A leading zero is an octal number to Cilium (strconv.ParseUint with base 0).
+        return if text.len() > 1 && text.starts_with('0') { None } else { text.parse().ok() };
     }
     let wanted = text.to_ascii_lowercase();
     let mut rows = SERVICES.lines().filter_map(|line| line.split_once(' '));

@@ -4,7 +4,7 @@
 use crate::addresses::Cidr;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::ordered::{OrderedRule, To};
+use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
 use crate::dialect::{EVERY_PROTOCOL, every, expression, names, namespace_label, ports_of};
 use crate::document::Metadata;
 use crate::policy::{Ports, Rule};
@@ -170,8 +170,8 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
     let list = at.key("egress");
     let ordered = every(spec.egress.iter().flatten().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
     let ordered: Vec<OrderedRule> = ordered.into_iter().flatten().collect();
-    let found = check.unordered(list, &ordered)?;
-    let alone = found.closed || !found.deny.is_empty();
+    let found = check.unordered(list, &ordered, ClosedBy::Dialect)?;
+    let alone = ordered.iter().any(|rule| !rule.allow);
     let rule = |subject| Rule { subject, default_deny: true, egress: found.egress.clone(), deny: found.deny.clone() };
     Some((subjects.into_iter().map(rule).collect(), alone))
 }
@@ -179,8 +179,18 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
 /// The workloads, as alternatives.
 fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Selector>> {
     let namespace = format!("k8s:{NAMESPACE}");
-    let pod_label = |key: &str| if key == "projectcalico.org/namespace" { namespace.clone() } else { key.to_owned() };
-    let mut read = |key: &str, text: &Option<String>, label: &dyn Fn(&str) -> String| -> Option<Vec<Selector>> {
+    let own = |key: &str| ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix));
+    let pod_label = |key: &str| match key {
+        "projectcalico.org/namespace" => Some(namespace.clone()),
+        key if own(key) => None, // Calico puts it on every workload; nobody here does
+        key => Some(format!("k8s:{key}")),
+    };
+    let of_namespace = |key: &str| match key {
+        "projectcalico.org/name" => Some(namespace.clone()),
+        key if own(key) => None,
+        key => Some(namespace_label(key)),
+    };
+    let mut read = |key: &str, text: &Option<String>, label: &dyn Fn(&str) -> Option<String>| -> Option<Vec<Selector>> {
         let text = text.as_deref().unwrap_or("");
         match expression::parse(text, &|key: &str| label(key)) {
             Ok(alternatives) if !alternatives.is_empty() => Some(alternatives),
@@ -198,7 +208,7 @@ fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Select
         }
     };
     let pods = read("selector", &spec.selector, &pod_label)?;
-    let namespaces = read("namespaceSelector", &spec.namespace_selector, &namespace_label)?;
+    let namespaces = read("namespaceSelector", &spec.namespace_selector, &of_namespace)?;
     let place = match &check.namespace {
         Some(name) => Requirement::In(namespace.clone(), [name.clone()].into()),
         None => Requirement::Exists(namespace.clone()),
@@ -259,10 +269,13 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
         Action::Allow | Action::Deny => {}
     }
     let ports = ports(check, at, rule);
-    let inside = |to: &Entity| to.selector.is_some() || to.namespace_selector.is_some();
+    // What is empty is not there: it restricts nothing.
+    let said = |value: &Option<Any>| value.as_ref().is_some_and(|v| *v != Any::String(String::new()));
+    let inside = |to: &Entity| said(&to.selector) || said(&to.namespace_selector);
+    let some = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
     let to = match &rule.destination {
         None => To::Anywhere,
-        Some(to) => match (&to.domains, &to.nets, inside(to)) {
+        Some(to) => match (some(&to.domains), some(&to.nets), inside(to)) {
             (None, None, false) => To::Anywhere,
             (None, None, true) => To::Inside,
             (None, Some(texts), false) => {
@@ -277,7 +290,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
                     Some(_) => Err("it ends with a dot".to_owned()),
                     None => names::parse(t, names::Star::OneOrMore, 1, false),
                 };
-                To::Names(check.domain_names(place.key("domains"), texts, parse)?)
+                To::Names(check.domain_names(place.key("domains"), &texts, parse)?)
             }
             _ => {
                 check.say(

@@ -4,7 +4,7 @@
 use crate::addresses::AddressSet;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::{every, names, ports_of};
+use crate::dialect::{every, names, of_kubernetes, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::lower::ALL_RESOLVERS;
 use crate::policy::{Destination, Egress, PortRule, Ports, Rule};
@@ -123,7 +123,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ApplicationNet
         }
         return Some(Vec::new());
     }
-    let subject = check.subject(at.key("podSelector"), &spec.pod_selector)?;
+    let subject = of_kubernetes(&check.subject(at.key("podSelector"), &spec.pod_selector)?);
     let list = at.key("egress");
     let mut listed: Vec<Pattern> = Vec::new();
     let rules = spec.egress.iter().flatten().enumerate();

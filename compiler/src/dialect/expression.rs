@@ -16,7 +16,7 @@ const ALTERNATIVES: usize = 64;
 type All = Vec<Requirement>;
 
 /// The selectors of which one must hold; `label` says what a label is called here.
-pub fn parse(text: &str, label: &impl Fn(&str) -> String) -> Result<Vec<Selector>, String> {
+pub fn parse(text: &str, label: &impl Fn(&str) -> Option<String>) -> Result<Vec<Selector>, String> {
     let mut parser = Parser { rest: text.trim_matches([' ', '\t']), label, depth: 0 };
     if parser.rest.is_empty() {
         return Ok(vec![Selector::default()]);
@@ -39,7 +39,7 @@ struct Parser<'a, L> {
     depth: usize,
 }
 
-impl<'a, L: Fn(&str) -> String> Parser<'a, L> {
+impl<'a, L: Fn(&str) -> Option<String>> Parser<'a, L> {
     fn take(&mut self, token: &str) -> bool {
         let Some(rest) = self.rest.strip_prefix(token) else { return false };
         self.rest = rest.trim_start_matches([' ', '\t']);
@@ -123,7 +123,7 @@ impl<'a, L: Fn(&str) -> String> Parser<'a, L> {
             });
         }
         self.rest = rest.trim_start_matches([' ', '\t']);
-        Ok((self.label)(key))
+        (self.label)(key).ok_or_else(|| format!("the label `{key}` is not known here"))
     }
 
     fn string(&mut self) -> Result<BTreeSet<String>, String> {
@@ -183,7 +183,7 @@ mod tests {
     use fqdn_image::labels::Labels;
 
     fn selects(text: &str, labels: &str) -> bool {
-        let alternatives = parse(text, &str::to_owned).unwrap();
+        let alternatives = parse(text, &|k: &str| Some(k.to_owned())).unwrap();
         let labels = Labels::parse(labels, "n").unwrap();
         alternatives.iter().any(|selector| selector.selects(&labels))
     }
@@ -215,10 +215,10 @@ mod tests {
             "&& a",
             "a == 'x y'",
         ] {
-            assert!(parse(text, &str::to_owned).is_err(), "{text}");
+            assert!(parse(text, &|k: &str| Some(k.to_owned())).is_err(), "{text}");
         }
         let many = (0..9).map(|i| format!("(a{i} == '1' || b{i} == '1')")).collect::<Vec<_>>().join(" && ");
-        assert!(parse(&many, &str::to_owned).unwrap_err().contains("alternatives"));
-        assert!(parse(&"(".repeat(5000), &str::to_owned).is_err());
+        assert!(parse(&many, &|k: &str| Some(k.to_owned())).unwrap_err().contains("alternatives"));
+        assert!(parse(&"(".repeat(5000), &|k: &str| Some(k.to_owned())).is_err());
     }
 }

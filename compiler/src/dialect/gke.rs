@@ -3,7 +3,7 @@
 
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::{EVERY_PROTOCOL, every, names, ports_of};
+use crate::dialect::{EVERY_PROTOCOL, every, names, of_kubernetes, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::policy::{Destination, Egress, PortRule, Rule};
 use fqdn_image::Pattern;
@@ -81,7 +81,7 @@ pub enum Protocol {
 
 pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &FqdnNetworkPolicy) -> Option<Vec<Rule>> {
     let at = at.key("spec");
-    let subject = check.subject(at.key("podSelector"), &document.spec.pod_selector)?;
+    let subject = of_kubernetes(&check.subject(at.key("podSelector"), &document.spec.pod_selector)?);
     let list = at.key("egress");
     if document.spec.egress.is_empty() {
         check.say(Code::WrongValue, at, at.name("egress"), "`egress` is empty", "one rule at least", "");

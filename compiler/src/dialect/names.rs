@@ -57,7 +57,7 @@ impl Check<'_> {
             }
         }
         if good {
-            self.lint_names(list, &patterns);
+            self.lint_names(list, &patterns, false);
         }
         good.then_some(patterns)
     }

@@ -3,7 +3,7 @@
 
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::ordered::{OrderedRule, To};
+use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
 use crate::dialect::{every, names, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::policy::{Ports, Rule};
@@ -194,8 +194,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ClusterNetwork
     let list = at.key("egress");
     let ordered = every(egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
     let ordered: Vec<OrderedRule> = ordered.into_iter().flatten().collect();
-    let found = check.unordered(list, &ordered)?;
-    check.must_close(at, "egress", &found)?;
+    let found = check.unordered(list, &ordered, ClosedBy::LastRules)?;
     Some(vec![Rule { subject, default_deny: true, egress: found.egress, deny: found.deny }])
 }
 

@@ -5,7 +5,7 @@
 
 use crate::addresses::{AddressSet, Cidr};
 use crate::check::{At, Check};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Severity};
 use crate::policy::{Deny, Destination, Egress, PortRule, Ports};
 use crate::source::Span;
 use fqdn_image::Pattern;
@@ -36,6 +36,15 @@ pub enum To {
     Inside,
 }
 
+/// What becomes of traffic that no rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// It is allowed, unless the last rules deny it.
+    LastRules,
+    /// It is denied.
+    Dialect,
+}
+
 /// What a list comes to.
 #[derive(Debug, Default)]
 pub struct Unordered {
@@ -44,7 +53,7 @@ pub struct Unordered {
     /// What it denies.
     pub deny: Vec<Deny>,
     /// It ends by denying everything.
-    pub closed: bool,
+    closed: bool,
 }
 
 impl OrderedRule {
@@ -73,19 +82,29 @@ impl OrderedRule {
 }
 
 impl Check<'_> {
-    /// The grants and denials of a list that is closed at its end.
-    pub(super) fn unordered(&mut self, at: At<'_>, rules: &[OrderedRule]) -> Option<Unordered> {
+    /// The grants and denials of a list. `closed_by`: the rest is denied by the list's own last rules, or by the dialect.
+    pub(super) fn unordered(&mut self, at: At<'_>, rules: &[OrderedRule], closed_by: ClosedBy) -> Option<Unordered> {
         let mut out = Unordered::default();
         let mut whole = [false; 2];
         let mut good = true;
         let holes = self.profile.inside();
+        let before = self.findings.0.len();
+        let closes = (0..2).all(|family| rules.iter().any(|rule| !rule.allow && rule.whole()[family]));
+        if closed_by == ClosedBy::LastRules && !closes {
+            let help = "end with a rule that denies 0.0.0.0/0 and ::/0 on all ports";
+            self.say(Code::DefaultAllow, at, at.head(), "what no rule matches is allowed", "no allow-list", help);
+            return None;
+        }
         for (i, rule) in rules.iter().enumerate() {
             if out.closed {
                 let message = "this rule comes after everything is denied";
                 self.say(Code::Shadowed, at, rule.span, message, "never counts", "remove it, or move it up");
                 continue;
             }
-            let sets = |cidrs: &[Cidr]| cidrs.iter().map(|cidr| AddressSet::prefix(*cidr, &[], &holes)).collect::<Vec<_>>();
+            // Networks of these dialects mean pods and nodes too: what they allow of them is not known here, what they deny is.
+            let sets = |cidrs: &[Cidr], holes: &[Cidr]| -> Vec<AddressSet> {
+                cidrs.iter().map(|cidr| AddressSet::prefix(*cidr, &[], holes)).collect()
+            };
             if rule.allow {
                 if whole != [false; 2] {
                     let message = "this rule comes after one address family is denied";
@@ -101,7 +120,12 @@ impl Check<'_> {
                 }
                 let to = match &rule.to {
                     To::Names(patterns) => Destination::Names(patterns.clone()),
-                    To::Cidrs(cidrs) => Destination::Addresses(sets(cidrs)),
+                    To::Cidrs(cidrs) => {
+                        if !self.profile.delegate && cidrs.iter().any(|cidr| holes.iter().any(|hole| hole.contains(*cidr))) {
+                            self.inside(at, rule.span);
+                        }
+                        Destination::Addresses(sets(cidrs, &holes))
+                    }
                     To::Anywhere => Destination::Anywhere,
                     To::Inside => {
                         if !(self.profile.given && self.profile.delegate) {
@@ -119,8 +143,8 @@ impl Check<'_> {
                 *have |= now;
             }
             out.closed = whole == [true; 2];
-            if rule.whole() != [false; 2] {
-                continue; // the end of the list, or half of it
+            if out.closed || (closes && rule.whole() != [false; 2]) {
+                continue; // the end of the list, or its first half
             }
             if let Some(earlier) = rules[..i].iter().find(|earlier| earlier.allow && earlier.meets(rule)) {
                 let (line, _) = at.source.line_column(earlier.span.start);
@@ -131,12 +155,9 @@ impl Check<'_> {
                 continue;
             }
             match &rule.to {
-                To::Cidrs(cidrs) => out.deny.push(Deny { to: sets(cidrs), ports: rule.ports.clone() }),
+                To::Cidrs(cidrs) => out.deny.push(Deny { to: sets(cidrs, &[]), ports: rule.ports.clone() }),
                 To::Anywhere => out.deny.push(Deny { to: AddressSet::everywhere(&[]).to_vec(), ports: rule.ports.clone() }),
-                To::Inside => {
-                    let message = "denying destinations inside the cluster is left to the CNI";
-                    self.say(Code::DenyInside, at, rule.span, message, "not enforced here", "");
-                }
+                To::Inside => self.deny_inside(at, rule.span),
                 To::Names(_) => {
                     let help = "an address that was never resolved here stays open: deny by prefix, or do not allow";
                     self.say(Code::DenyByName, at, rule.span, "a name cannot be denied", "fails open", help);
@@ -144,16 +165,7 @@ impl Check<'_> {
                 }
             }
         }
-        good.then_some(out)
-    }
-
-    /// Says that what no rule matches would be allowed.
-    pub(super) fn must_close(&mut self, at: At<'_>, key: &str, list: &Unordered) -> Option<()> {
-        if list.closed {
-            return Some(());
-        }
-        let help = "end with a rule that denies 0.0.0.0/0 and ::/0 on all ports";
-        self.say(Code::DefaultAllow, at, at.name(key), "what no rule matches is allowed", "no allow-list", help);
-        None
+        let refused = self.findings.0[before..].iter().any(|d| d.severity() == Severity::Error);
+        (good && !refused).then_some(out)
     }
 }

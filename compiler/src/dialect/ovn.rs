@@ -3,7 +3,7 @@
 
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
-use crate::dialect::ordered::{OrderedRule, To};
+use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
 use crate::dialect::{every, names, ports_of};
 use crate::document::Metadata;
 use crate::lower::ALL_RESOLVERS;
@@ -96,8 +96,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &EgressFirewall
     let at = at.key("spec");
     let list = at.key("egress");
     let rules = every(document.spec.egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
-    let mut found = check.unordered(list, &rules)?;
-    check.must_close(at, "egress", &found)?;
+    let mut found = check.unordered(list, &rules, ClosedBy::LastRules)?;
     if !(check.profile.given && check.profile.delegate) {
         check.inside(at, at.name("egress"));
     }
