@@ -2,7 +2,7 @@
 //! prefixes that are cut up otherwise, and rules that moved to another policy make no difference.
 //!
 //! INVARIANT: nothing that is wider is left out; where the exact answer is too hard it is called wider, without an
-//! example.
+//! example. (A workload that bears one label from two sources is not thought of where selectors name no source.)
 
 use crate::abi::{self, Grant, PortRange};
 use crate::decode::Image;
@@ -243,7 +243,7 @@ fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
         let closed_elsewhere = || {
             from.subjects
                 .iter()
-                .any(|(other, flags, _)| u32::from(*flags) & abi::SUBJECT_DEFAULT_DENY != 0 && !other.excludes(selector))
+                .any(|(other, flags, _)| u32::from(*flags) & abi::SUBJECT_DEFAULT_DENY != 0 && !other.seems_apart(selector))
         };
         let Some(ours) = ours.filter(|_| was_closed || closed_elsewhere()) else { continue };
         let fresh: Vec<&Plain> = to.subjects[*ours].2.iter().filter(|g| g.usage != DENY && !have.contains(&to.key(g))).collect();

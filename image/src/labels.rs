@@ -122,9 +122,12 @@ impl Selector {
         self.apart(other, |a, b| a == b && matches!(split_source(a).0, Some(source) if source != "any"))
     }
 
-    /// No workload whose labels all come from one source can satisfy both.
+    /// No workload can satisfy both, unless it bears one label from two sources and the selectors do not say which.
     pub fn seems_apart(&self, other: &Selector) -> bool {
-        self.apart(other, |a, b| split_source(a).1 == split_source(b).1)
+        self.apart(other, |a, b| match (split_source(a), split_source(b)) {
+            ((Some(one), a), (Some(other), b)) => a == b && one == other,
+            ((_, a), (_, b)) => a == b,
+        })
     }
 
     fn apart(&self, other: &Selector, same: impl Fn(&str, &str) -> bool) -> bool {
