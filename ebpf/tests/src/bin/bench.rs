@@ -9,48 +9,20 @@ use fqdn_load::bpfsys;
 use fqdn_load::pins::Pins;
 use fqdn_load::swap;
 use kernel_tests::Node;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+#[path = "../../../../compiler/benches/repository.rs"]
+mod repository;
+
 const PINS: &str = "/sys/fs/bpf/fqdn-bench";
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
-/// 70 % exact names, 25 % `*.suffix`, 5 % with a wildcard inside a label or a name (at most seven such labels below one
-/// suffix); about twenty patterns an organisation.
-fn patterns(n: usize) -> Vec<String> {
-    let mut dice = Dice(0x1234_5678_9abc_def1);
-    let tlds = ["com", "net", "org", "io", "dev", "cloud"];
-    (0..n as u64)
-        .map(|i| {
-            let org = dice.roll(n as u64 / 20 + 1);
-            let tld = tlds[(org % 6) as usize];
-            match i % 40 {
-                0..28 => format!("host{i}.org{org}.{tld}"),
-                28..38 => format!("*.zone{i}.org{org}.{tld}"),
-                38 => format!("api-*.region{i}.org{org}.{tld}"),
-                _ => format!("bucket{i}.*.store.org{org}.{tld}"),
-            }
-        })
-        .collect()
-}
 
 /// Names to ask: half from patterns, half not.
 fn names(patterns: &[String], n: usize) -> Vec<WireName> {
-    let mut dice = Dice(0x0fed_cba9_8765_4321);
+    let mut dice = repository::Dice(0x0fed_cba9_8765_4321);
     (0..n)
         .map(|_| {
             let pattern = &patterns[dice.roll(patterns.len() as u64) as usize];
@@ -61,25 +33,6 @@ fn names(patterns: &[String], n: usize) -> Vec<WireName> {
             WireName::parse(&text).unwrap()
         })
         .collect()
-}
-
-fn yaml(patterns: &[String], dir: &Path) {
-    let mut text = String::new();
-    for (i, chunk) in patterns.chunks(50).enumerate() {
-        let _ = write!(
-            text,
-            "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata:\n  name: policy-{i}\n  namespace: team-{}\nspec:\n  endpointSelector:\n    matchLabels:\n      app: app-{i}\n  egress:\n  - toFQDNs:\n",
-            i % 50
-        );
-        for pattern in chunk {
-            let _ = writeln!(text, "    - matchPattern: \"{pattern}\"");
-        }
-        text.push_str("    toPorts:\n    - ports:\n      - port: \"443\"\n        protocol: TCP\n");
-        if i % 1000 == 999 || (i + 1) * 50 >= patterns.len() {
-            fs::write(dir.join(format!("part-{:05}.yaml", i / 1000)), &text).unwrap();
-            text.clear();
-        }
-    }
 }
 
 fn peak_children() -> i64 {
@@ -167,8 +120,8 @@ fn main() {
 fn bench(size: usize, object: &[u8], fqdnc: &str) {
     let dir = std::env::temp_dir().join(format!("fqdn-bench-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
-    let patterns = patterns(size);
-    yaml(&patterns, &dir);
+    let patterns = repository::patterns(size);
+    repository::write(&repository::texts(&patterns, 50), &dir);
     let path = dir.join("bench.img");
     let start = Instant::now();
     let run = Command::new(fqdnc).args(["compile"]).arg(&dir).arg("-o").arg(&path).output().unwrap();
