@@ -211,6 +211,7 @@ impl Check<'_> {
                 good = false;
                 continue;
             };
+            self.warn_inside(at.key("cidr"), cidr);
             let mut except = Vec::new();
             for (n, text) in entry.except.iter().flatten().enumerate() {
                 let at = at.key("except").index(n);
