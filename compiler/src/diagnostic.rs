@@ -125,6 +125,7 @@ codes! {
     PrivateDns "private-dns" Warning "A public resolver that answers over HTTPS or TLS. A workload that may reach it can ask any name and send any data in it, unseen by this policy.";
     NoDns "no-dns" Warning "Addresses are learned from DNS answers. Names that no rule lets the workload ask are never resolved, so the rule that allows them does nothing."
         "egress:\n- toFQDNs: [{matchName: api.example.com}]" => "egress:\n- toEndpoints: [{matchLabels: {k8s:io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}]\n  toPorts: [{ports: [{port: \"53\", protocol: ANY}], rules: {dns: [{matchName: api.example.com}]}}]\n- toFQDNs: [{matchName: api.example.com}]";
+    TakenPort "taken-port" Warning "A port that some rules.dns names is a DNS port on the whole node: its packets are judged as queries, for every workload. A rule that opens the port for names or addresses does not hold there.";
     NoDnsOverTcp "no-dns-over-tcp" Warning "An answer that does not fit into a datagram is asked for again over TCP (RFC 7766). Without it such names fail."
         "ports: [{port: \"53\", protocol: UDP}]" => "ports: [{port: \"53\", protocol: ANY}]";
     Apex "apex" Notice "`*.example.com` and `**.example.com` match names below example.com, not example.com itself."

@@ -262,6 +262,38 @@ pub type Named = (Source, Span);
 pub fn together(policies: &[Policy], places: &[Named], findings: &mut Findings) {
     same_selector(policies, places, findings);
     no_way_to_ask(policies, places, findings);
+    taken_ports(policies, places, findings);
+}
+
+/// Ports that one policy makes DNS ports and another one opens for something else.
+fn taken_ports(policies: &[Policy], places: &[Named], findings: &mut Findings) {
+    let mut taken: BTreeMap<u16, &str> = BTreeMap::new();
+    for policy in policies {
+        for rule in &policy.rules {
+            for ports in rule.egress.iter().flat_map(|e| &e.ports).filter(|p| p.dns.is_some()).flat_map(|p| &p.ports) {
+                taken.entry(ports.low).or_insert(&policy.id);
+            }
+        }
+    }
+    taken.remove(&53);
+    if taken.is_empty() {
+        return;
+    }
+    for (policy, (source, span)) in policies.iter().zip(places) {
+        let opened = policy
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.egress)
+            .filter(|e| matches!(e.to, Destination::Names(_) | Destination::Addresses(_)))
+            .flat_map(|e| &e.ports)
+            .filter(|ports| ports.dns.is_none())
+            .flat_map(|ports| &ports.ports)
+            .find_map(|ports| taken.get(&ports.low).filter(|_| ports.low == ports.high).map(|by| (ports.low, by)));
+        if let Some((port, by)) = opened {
+            let message = format!("`{}` opens port {port}, which rules.dns of `{by}` makes a DNS port", policy.id);
+            findings.at(Code::TakenPort, source, *span, message, "not open there", "use another port, or another one for DNS");
+        }
+    }
 }
 
 fn same_selector(policies: &[Policy], places: &[Named], findings: &mut Findings) {
