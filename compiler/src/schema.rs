@@ -141,7 +141,7 @@ fn no_nulls(source: &Source, node: &Node, findings: &mut Findings) {
 }
 
 /// The compiled schema of a type.
-pub fn validator<T: Shape>() -> Option<&'static Validator> {
+fn validator<T: Shape>() -> Option<&'static Validator> {
     let compiled = || {
         let mut schema = schema_of::<T>();
         plain_enums(&mut schema);

@@ -2,7 +2,7 @@
 //! the walk. See `schemas/image.md` for the format in words.
 //!
 //! ```text
-//! Tables --encode--> bytes --decode--> Image --class_of/may_reach--> Verdict
+//! Tables --encode--> bytes --decode--> Image --classes_of/may_reach--> Verdict
 //!                                        \--dump--> text
 //! ```
 #![deny(unsafe_code)]

@@ -5,7 +5,7 @@ use crate::addresses::Cidr;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
 use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
-use crate::dialect::{EVERY_PROTOCOL, every, expression, names, namespace_label, ports_of};
+use crate::dialect::{every, expression, names, namespace_label, ports_of};
 use crate::document::Metadata;
 use crate::policy::{Ports, Rule};
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
@@ -332,7 +332,6 @@ fn ports(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<Por
         check.say(Code::BadPort, place, place.node.span, "ports without a protocol", "TCP, UDP or SCTP?", help);
         return None;
     };
-    debug_assert!(EVERY_PROTOCOL.contains(&protocol));
     if entries.is_empty() {
         return Some(ports_of(&[protocol], 0, u16::MAX));
     }
