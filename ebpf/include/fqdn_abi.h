@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x1171e53a81ffc79eULL
+#define FQDN_ABI 0x6f1e9f47b575fe44ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -43,19 +43,26 @@
 #define FQDN_MODE_AUDIT 1U /* Mode of a workload: refused packets are counted and passed. */
 #define FQDN_LEARNED_NAMES 8U /* Names remembered for an address of a workload. */
 #define FQDN_CGROUP_DEPTH 16U /* Deepest cgroup that can be bound, counted from the cgroup2 root. */
-#define FQDN_MESSAGE_MAX 8192U /* Longest DNS message over UDP that is read; a longer answer teaches nothing. */
-#define FQDN_RECORDS_MAX 256U /* Most records of an answer that are read; more teach nothing. */
-#define FQDN_ADDRESSES_MAX 64U /* Most addresses of an answer; more teach nothing. */
+#define FQDN_MESSAGE_MAX 0x10000U /* Longest DNS message, over TCP by its 16-bit length (RFC 1035 section 4.2.2). */
+#define FQDN_QUERY_MAX 4400U /* Longest query that is read: header, name, type, class and 4,096 bytes of OPT. */
+#define FQDN_RECORDS_MAX 4096U /* Most records of an answer that are read; more teach nothing. */
+#define FQDN_ADDRESSES_MAX 256U /* Most addresses of an answer; more teach nothing. */
+#define FQDN_PENDING_SLOTS 1024U /* Questions of one workload that wait for their answers; the next takes the place of an older one of its own. */
+#define FQDN_PENDING_WAYS 4U /* Places among which a question chooses. */
+#define FQDN_LEARNED_QUOTA 16384U /* Most addresses learned for one workload at a time. */
+#define FQDN_NAMES_QUOTA 16384U /* Most names kept on behalf of one workload at a time. */
+#define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
 #define FQDN_INBOUND_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
 #define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
+#define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port whose every byte is judged. */
+#define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
+#define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
 #define FQDN_INBOUND_ASKED 2U /* State of an inbound peer: we sent first, so its packets open nothing. */
-#define FQDN_SWEEP_LEARNED 1U /* Sweep item: an address learned. */
-#define FQDN_SWEEP_NAME 2U /* Sweep item: a name. */
-#define FQDN_SWEEP_SLICE 256U /* Most items a sweep visits in one run of the timer. */
+#define FQDN_SWEEP_SLICE 512U /* Most items a sweep visits in one run of the timer. */
 #define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
 
 #define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
@@ -68,38 +75,44 @@
 #define FQDN_COUNT_QUERY_REFUSED 7U /* DNS query for a name that may not be asked */
 #define FQDN_COUNT_QUERY_MALFORMED 8U /* DNS query that is not one well-formed question */
 #define FQDN_COUNT_QUERY_SEGMENTED 9U /* several datagrams in one send to a DNS port */
-#define FQDN_COUNT_QUERY_TCP 10U /* TCP to a DNS port */
-#define FQDN_COUNT_QUERY_PENDING_FULL 11U /* DNS query refused because no more answers can be awaited */
-#define FQDN_COUNT_ADDRESS_REFUSED 12U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 13U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 14U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 15U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 16U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 17U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 18U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 19U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 20U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 21U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 22U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 23U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 24U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 25U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 26U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 27U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 28U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 29U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 30U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 31U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 32U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 33U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 34U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 35U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 36U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 37U /* no room for another address: not learned */
-#define FQDN_COUNT_NAMES_FULL 38U /* no room for another name, or another name has its hash: not learned */
-#define FQDN_COUNT_SWEPT_LEARNED 39U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 40U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 41U
+#define FQDN_COUNT_QUERY_TCP 10U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
+#define FQDN_COUNT_QUERY_PIPELINED 11U /* refused DNS query over TCP with others behind it in the same send */
+#define FQDN_COUNT_QUERY_PENDING_FULL 12U /* question that took the place of an older one, whose answer will not be learned */
+#define FQDN_COUNT_REFUSAL_ANSWERED 13U /* refused DNS query that was answered on the spot */
+#define FQDN_COUNT_REFUSAL_SILENT 14U /* refused DNS query without an answer: none is wanted, or the device has no program */
+#define FQDN_COUNT_STREAM_UNCOVERED 15U /* TCP connection to a DNS port that cannot be judged: nothing may be sent on it */
+#define FQDN_COUNT_STREAMS_FULL 16U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
+#define FQDN_COUNT_PACKET_SOCKET 17U /* packet of a packet socket or of AF_XDP */
+#define FQDN_COUNT_ADDRESS_REFUSED 18U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 19U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 20U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 21U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 22U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 23U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 24U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 25U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 26U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 27U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 28U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 29U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 30U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 31U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 32U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 33U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 34U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 35U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 36U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 37U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 38U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 39U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 40U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 41U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 42U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 43U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_NAMES_FULL 44U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_SWEPT_LEARNED 45U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 46U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 47U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -341,7 +354,10 @@ struct fqdn_node {
 	__u64 host_netns; /* Cookie of the host's network namespace. */
 	__u32 workloads; /* Number of workloads; none = every hook returns at once. */
 	__u32 sweeping; /* 1 once the sweep runs. */
-	__u64 pad[3]; /* Zero. */
+	__u32 refuse_mark; /* Mark of refused queries on their way to the device's program, random at each load; the low two bits say how. */
+	__u32 pad; /* Zero. */
+	__u64 sweep_longest; /* Longest slice of the sweep so far, nanoseconds. */
+	__u64 pad2; /* Zero. */
 };
 _Static_assert(sizeof(struct fqdn_node) == 64, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_node, epoch) == 0, "offset");
@@ -349,7 +365,10 @@ _Static_assert(__builtin_offsetof(struct fqdn_node, secret) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, host_netns) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, workloads) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, sweeping) == 36, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, refuse_mark) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, sweep_longest) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, pad2) == 56, "offset");
 
 /* Value of `workloads`, by cgroup id: what `bind` was told. */
 struct fqdn_workload {
@@ -412,22 +431,31 @@ _Static_assert(sizeof(struct fqdn_resolver_value) == 8, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_resolver_value, entries) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_resolver_value, pad) == 4, "offset");
 
-/* Key of `pending`: a question on its way. */
-struct fqdn_pending_key {
+/* Which answer a question waits for. */
+struct fqdn_question {
 	__u64 cookie; /* Socket cookie. */
 	__u8 server[16]; /* Server asked. */
 	__u16 id; /* DNS message id, network order. */
 	__u16 port; /* Server port. */
 	__u32 proto; /* IP protocol. */
 };
-_Static_assert(sizeof(struct fqdn_pending_key) == 32, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, cookie) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, server) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, id) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, port) == 26, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, proto) == 28, "offset");
+_Static_assert(sizeof(struct fqdn_question) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_question, cookie) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_question, server) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_question, id) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_question, port) == 26, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_question, proto) == 28, "offset");
 
-/* Value of `pending`. */
+/* Key of `pending`: a place of a workload, chosen by a hash of the question. */
+struct fqdn_pending_key {
+	__u64 cgroup; /* Workload. */
+	__u64 slot; /* Its place, below `PENDING_SLOTS`. */
+};
+_Static_assert(sizeof(struct fqdn_pending_key) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, cgroup) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, slot) == 8, "offset");
+
+/* Value of `pending`: a question on its way. */
 struct fqdn_pending {
 	__u64 generation; /* Image that allowed the question. */
 	__u64 time; /* When it was asked, CLOCK_BOOTTIME nanoseconds. */
@@ -438,10 +466,15 @@ struct fqdn_pending {
 	__u16 qtype; /* Query type, network order. */
 	__u16 name_len; /* Length of the name on the wire. */
 	__u32 plain; /* As in `learned`. */
-	__u64 seal; /* Keyed hash of name, class, generation, workload and type: an element taken anew while it is read is noticed. */
+	__u64 seal; /* Keyed hash of all but time, process and its name: an element taken anew while it is read is noticed. */
 	__u8 name[256]; /* Name on the wire, lower case, zero-padded. */
+	__u64 cookie; /* As in `Question`. */
+	__u8 server[16]; /* As in `Question`. */
+	__u16 id; /* As in `Question`. */
+	__u16 port; /* As in `Question`. */
+	__u32 proto; /* As in `Question`. */
 };
-_Static_assert(sizeof(struct fqdn_pending) == 320, "size");
+_Static_assert(sizeof(struct fqdn_pending) == 352, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, cgroup) == 16, "offset");
@@ -453,6 +486,52 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 50, "offset"
 _Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 52, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, seal) == 56, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, cookie) == 320, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, server) == 328, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, id) == 344, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, port) == 346, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, proto) == 348, "offset");
+
+/* Value of `usage`, by workload: what it takes of the maps that all share. */
+struct fqdn_usage {
+	__u64 learned; /* Addresses in `learned`. */
+	__u64 names; /* Names in `names`. */
+	__u64 streams; /* Connections in `streams`. */
+	__u64 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_usage) == 32, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, pad) == 24, "offset");
+
+/* Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom. */
+struct fqdn_stream {
+	__u64 cgroup; /* Workload. */
+	__u8 asked[16]; /* Server, as it was asked for. */
+	__u8 server[16]; /* Server, as its packets show it. */
+	__u16 asked_port; /* Its port as asked for. */
+	__u16 port; /* Its port as its packets show it. */
+	__u32 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_stream) == 48, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, cgroup) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, asked) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, server) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, asked_port) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, port) == 42, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, pad) == 44, "offset");
+
+/* Key of `devices`. */
+struct fqdn_device_key {
+	__u64 netns; /* Cookie of the network namespace. */
+	__u32 ifindex; /* Index of the device. */
+	__u32 pad; /* Zero. */
+};
+_Static_assert(sizeof(struct fqdn_device_key) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_device_key, netns) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_device_key, ifindex) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_device_key, pad) == 12, "offset");
 
 /* Key of `learned`. */
 struct fqdn_learned_key {
@@ -499,12 +578,14 @@ struct fqdn_name {
 	__u32 len; /* Length on the wire. */
 	__u32 pad; /* Zero. */
 	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded. */
+	__u64 owner; /* Workload whose share it takes. */
 };
-_Static_assert(sizeof(struct fqdn_name) == 272, "size");
+_Static_assert(sizeof(struct fqdn_name) == 280, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_name, until) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, len) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, pad) == 12, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, bytes) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, owner) == 272, "offset");
 
 /* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. */
 struct fqdn_sock {
@@ -523,11 +604,14 @@ struct fqdn_sock {
 	__u8 comm[16]; /* Its name. */
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
-	__u16 pad; /* Zero. */
-	__u32 pad2; /* Zero. */
+	__u16 asked_port; /* Port that was asked for last. */
+	__u32 judged; /* Sequence number up to which the bytes of a connection with `SOCK_STREAM` have been judged. */
 	__u64 version; /* Version of the binding that allowed the flow. */
+	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
+	__u64 cookie; /* Cookie of the socket, for a connection with `SOCK_STREAM`. */
+	__u64 pad2; /* Zero. */
 };
-_Static_assert(sizeof(struct fqdn_sock) == 128, "size");
+_Static_assert(sizeof(struct fqdn_sock) == 160, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
@@ -543,9 +627,12 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 76, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 80, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 114, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 116, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_port) == 114, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, judged) == 116, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 120, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 128, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 144, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 152, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {
@@ -573,15 +660,13 @@ _Static_assert(__builtin_offsetof(struct fqdn_inbound, time) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_inbound, state) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_inbound, pad) == 12, "offset");
 
-/* Item of `sweep`: an entry to be visited. */
+/* Item of `sweep`: an entry of `learned`, or of `names`, to be visited. */
 struct fqdn_sweep_item {
-	__u32 kind; /* `SWEEP_*`. */
-	__u32 pad; /* Zero. */
-	__u8 key[32]; /* Its key, zero-padded. */
+	__u64 cgroup; /* Workload; 0 = a name. */
+	__u64 key[2]; /* Address, or the name's key in the first half. */
 };
-_Static_assert(sizeof(struct fqdn_sweep_item) == 40, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, kind) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, pad) == 4, "offset");
+_Static_assert(sizeof(struct fqdn_sweep_item) == 24, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, cgroup) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sweep_item, key) == 8, "offset");
 
 #endif

@@ -30,6 +30,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_SOCKHASH = 18,
 	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 };
@@ -37,10 +38,13 @@ enum bpf_map_type {
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
 	BPF_F_NO_PREALLOC = 1U << 0,
 	BPF_F_MMAPABLE = 1U << 10,
 	BPF_F_INNER_MAP = 1U << 12,
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1U << 0,
+	BPF_F_INGRESS = 1U << 0,
+	BPF_F_MARK_MANGLED_0 = 1U << 5,
 };
 
 struct bpf_spin_lock {
@@ -162,6 +166,51 @@ struct bpf_sock_ops {
 	__u64 bytes_acked;
 	CONTEXT_POINTER(struct bpf_sock *, sk);
 };
+
+struct sk_msg_md {
+	CONTEXT_POINTER(void *, data);
+	CONTEXT_POINTER(void *, data_end);
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 size;
+	CONTEXT_POINTER(struct bpf_sock *, sk);
+};
+
+/*
+ * Of the kernel's own structures only these fields, by name: the loader finds where they lie in the running kernel
+ * (CO-RE). include/linux/skbuff.h, include/net/strparser.h, include/linux/tcp.h.
+ */
+#define RELOCATED __attribute__((preserve_access_index))
+
+struct sk_buff {
+	char cb[48];
+} RELOCATED;
+
+struct strp_msg {
+	int full_len;
+	int offset;
+} RELOCATED;
+
+struct _strp_msg {
+	struct strp_msg strp;
+} RELOCATED;
+
+struct sk_skb_cb {
+	struct _strp_msg strp;
+} RELOCATED;
+
+struct tcp_sock {
+	__u32 snd_una;
+	__u32 write_seq;
+} RELOCATED;
+
+/* Where a field lies in the running kernel. */
+#define OFFSET_OF(type, field) __builtin_preserve_field_info(((struct type *)0)->field, 0)
 
 struct bpf_sockopt {
 	CONTEXT_POINTER(struct bpf_sock *, sk);

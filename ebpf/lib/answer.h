@@ -9,7 +9,9 @@
 #include "learn.h"
 #include "query.h"
 
-#define ADDRESS_IS_V6 0x8000
+#define ADDRESS_IS_V6 0x80000000U
+/* What a pointer can reach (RFC 1035 section 4.1.4). */
+#define POINTER_REACH 0x4000
 
 /* The owner name at `at` is the chain's present name: 1 or 0; -1 = malformed. Sets `after`. */
 static __always_inline int owner_is_ours(struct job *job, __u32 at)
@@ -17,7 +19,7 @@ static __always_inline int owner_is_ours(struct job *job, __u32 at)
 	struct scratch *s = job->s;
 
 	/* Most owners are a pointer to where that name stands. */
-	if (at + 2 <= s->length && be16_at(s, at) == (0xc000 | s->owner_at)) {
+	if (at + 2 <= s->length && s->owner_at < POINTER_REACH && be16_at(s, at) == (0xc000 | s->owner_at)) {
 		s->after = at + 2;
 		return 1;
 	}
@@ -200,38 +202,38 @@ static __always_inline __u32 clamp_times(struct job *job, const struct fqdn_imag
 }
 
 /* The pending question of this answer, copied to `question`. */
-static __always_inline int find_question(struct job *job, struct fqdn_pending_key *key, const struct fqdn_node *node)
+static __noinline int find_question(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	struct fqdn_pending *asked;
+	__u64 first;
 
-	key->cookie = bpf_get_socket_cookie(job->skb);
-	__builtin_memcpy(key->server, s->flow.source.bytes, 16);
-	key->id = *(__u16 *)s->message;
-	key->port = s->flow.source_port;
-	key->proto = s->flow.proto;
-	asked = bpf_map_lookup_elem(&pending, key);
-	if (!asked)
-		return 0;
-	__builtin_memcpy(&s->question, asked, sizeof(s->question));
-	if (s->question.seal != seal_question(job, node))
-		return 0;
-	return s->now - s->question.time < FQDN_PENDING_MS * 1000000ULL;
+	s->asked.id = *(__u16 *)s->message;
+	first = place_of(s);
+	s->place.cgroup = s->cgroup;
+	for (int way = 0; way < FQDN_PENDING_WAYS; way++) {
+		struct fqdn_pending *asked;
+
+		s->place.slot = (first + way) & (FQDN_PENDING_SLOTS - 1);
+		asked = bpf_map_lookup_elem(&pending, &s->place);
+		if (!asked || !is_asked(asked, &s->asked))
+			continue;
+		__builtin_memcpy(&s->question, asked, sizeof(s->question));
+		return is_asked(&s->question, &s->asked) && s->question.seal == seal_question(job, node) &&
+		       s->now - s->question.time < FQDN_PENDING_MS * 1000000ULL;
+	}
+	return 0;
 }
 
-/* The whole answer; gives the reason to count. */
+/* The whole answer in `message`, from the server in `asked`; gives the reason to count. */
 static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	const struct fqdn_image_head *head;
-	struct fqdn_pending_key key = {};
 	int why;
 
-	if (!load_message(job))
-		return FQDN_COUNT_ANSWER_TOO_LONG;
 	if (!(s->message[2] & DNS_FLAG_QR))
 		return FQDN_COUNT_ANSWER_MALFORMED;
-	if (!find_question(job, &key, node))
+	if (!find_question(job, node))
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
 	if (s->question.cgroup != s->cgroup)
 		return FQDN_COUNT_ANSWER_MISMATCH;
@@ -244,7 +246,7 @@ static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 	if (!keep_name(job, node, s->now + clamp_times(job, head) * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
 	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
-	bpf_map_delete_elem(&pending, &key);
+	bpf_map_delete_elem(&pending, &s->place);
 	return FQDN_COUNT_ANSWER_LEARNED;
 }
 

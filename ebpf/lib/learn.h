@@ -7,9 +7,10 @@
 
 #define SECOND 1000000000ULL
 
-static __always_inline int queue_sweep(__u32 kind, const void *key, __u32 size)
+/* `cgroup` 0 = a name, by the first word of its key. */
+static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size)
 {
-	struct fqdn_sweep_item item = { .kind = kind };
+	struct fqdn_sweep_item item = { .cgroup = cgroup };
 
 	__builtin_memcpy(item.key, key, size);
 	if (bpf_map_push_elem(&sweep, &item, BPF_ANY) == 0)
@@ -28,13 +29,18 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 	s->name_key = key;
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
-		if (!queue_sweep(FQDN_SWEEP_NAME, &key, 8))
+		struct fqdn_usage *share = usage_of_workload(s->cgroup);
+
+		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
 		s->read.until = until;
 		s->read.len = s->question.name_len;
+		s->read.owner = s->cgroup;
 		for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
 			((__u64 *)s->read.bytes)[i] = ((__u64 *)s->question.name)[i];
-		bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST);
+		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
+		if (!queue_sweep(0, &key, 8) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
+			give_share(&share->names);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
 			return 0;
@@ -100,6 +106,7 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 		.name = s->name_key, .generation = s->question.generation, .expiry = expiry,
 		.class = s->question.class, .plain = s->question.plain,
 	};
+	struct fqdn_usage *share;
 	struct fqdn_learned *value;
 	int done;
 
@@ -110,10 +117,13 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 		s->learned.cgroup = key.cgroup;
 		__builtin_memcpy(s->learned.addr, key.addr, 16);
 		s->learned.names[0] = fresh;
-		if (!queue_sweep(FQDN_SWEEP_LEARNED, &key, sizeof(key)))
+		share = usage_of_workload(key.cgroup);
+		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 			return 0;
-		if (bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
+		if (queue_sweep(key.cgroup, key.addr, 16) &&
+		    bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
 			return 1;
+		give_share(&share->learned);
 		value = bpf_map_lookup_elem(&learned, &key);
 		if (!value)
 			return 0;

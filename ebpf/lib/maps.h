@@ -78,10 +78,15 @@ struct {
 	PINNED;
 } locals SEC(".maps");
 
-/* LRU: a question that never meets its answer makes room by itself; losing one only means not learning. */
+/*
+ * INVARIANT (bypass row 18): no workload takes another's room. `pending` has FQDN_PENDING_SLOTS places for each, and a
+ * question that finds them taken displaces an older one of its own; `learned`, `names` and `streams` have a share each
+ * in `usage`. Memory is taken as it is needed.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fqdn_pending_key);
 	__type(value, struct fqdn_pending);
 	PINNED;
@@ -89,7 +94,8 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fqdn_learned_key);
 	__type(value, struct fqdn_learned);
 	PINNED;
@@ -97,11 +103,58 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct fqdn_name);
 	PINNED;
 } names SEC(".maps");
+
+/* By workload. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct fqdn_usage);
+	PINNED;
+} usage SEC(".maps");
+
+/* The name by which a TCP connection was allowed: it outlives the address's time, and the next policy judges it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __s32);
+	__type(value, struct fqdn_name);
+	PINNED;
+} socket_names SEC(".maps");
+
+/* TCP connections to DNS ports, whose bytes pass the programs that are attached to this map. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__uint(value_size, 8);
+	PINNED;
+} streams SEC(".maps");
+
+/* By the same cookie: no helper tells a stream program the socket's cgroup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct fqdn_stream);
+	PINNED;
+} stream_owners SEC(".maps");
+
+/* Devices whose egress has our program, and their kind: only there may a refused query pass to be answered. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fqdn_device_key);
+	__type(value, __u32);
+	PINNED;
+} devices SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -123,7 +176,7 @@ struct {
 /* Holds an item for each entry of `learned` and `names`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 524288);
 	__type(value, struct fqdn_sweep_item);
 	PINNED;
 } sweep SEC(".maps");
@@ -142,6 +195,35 @@ static __always_inline void count(__u32 reason)
 
 	if (n)
 		*n += 1;
+}
+
+/* A share of a workload: `room` is its field in `usage`. 0 = it has its fill. */
+static __always_inline int take_share(__u64 *room, __u64 most)
+{
+	if (!room)
+		return 0;
+	/* Signed: what an earlier binding of the cgroup left is given back to the new one. */
+	if ((__s64)__sync_fetch_and_add(room, 1) < (__s64)most)
+		return 1;
+	__sync_fetch_and_add(room, -1);
+	return 0;
+}
+
+static __always_inline void give_share(__u64 *room)
+{
+	if (room)
+		__sync_fetch_and_add(room, -1);
+}
+
+static __always_inline struct fqdn_usage *usage_of_workload(__u64 cgroup)
+{
+	struct fqdn_usage none = {};
+	struct fqdn_usage *usage_now = bpf_map_lookup_elem(&usage, &cgroup);
+
+	if (usage_now)
+		return usage_now;
+	bpf_map_update_elem(&usage, &cgroup, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&usage, &cgroup);
 }
 
 static __always_inline struct fqdn_node *the_node(void)

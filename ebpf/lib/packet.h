@@ -25,6 +25,7 @@
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 #define TCP_FLAG_ACK 0x10
+#define TCP_FLAG_URG 0x20
 /* The loopback device is the first of every network namespace (LOOPBACK_IFINDEX, include/net/flow.h). */
 #define LOOPBACK_DEVICE 1
 /* More extension headers than that carry nothing honest. */
@@ -47,6 +48,7 @@ struct flow {
 	__u8 icmp_type;
 	__u8 hop_limit;
 	__u8 pad;
+	__u32 sequence; /* of TCP, host order */
 };
 
 static __always_inline void map_v4(union address *a, __be32 v4)
@@ -76,6 +78,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, struct flow *f,
 		if (bpf_skb_load_bytes(skb, at, head, 14))
 			return FQDN_COUNT_HEADER_MALFORMED;
 		f->tcp_flags = head[13];
+		f->sequence = (__u32)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
 		f->payload = at + ((head[12] >> 4) * 4);
 	} else if (f->proto == PROTO_UDP || f->proto == PROTO_SCTP) {
 		if (bpf_skb_load_bytes(skb, at, head, 8))
@@ -150,6 +153,11 @@ static __always_inline int read_v6(struct __sk_buff *skb, struct flow *f)
 		next = extension[0];
 	}
 	return FQDN_COUNT_HEADER_MALFORMED;
+}
+
+static __always_inline bool opens_connection(const struct flow *f)
+{
+	return f->proto == PROTO_TCP && (f->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
 }
 
 /* 0, or the reason for which the packet is refused. */

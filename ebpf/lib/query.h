@@ -9,6 +9,9 @@
 #define DNS_HEADER 12
 #define DNS_FLAG_QR 0x80
 #define DNS_FLAG_TC 0x02
+#define DNS_FLAG_RD 0x01
+#define DNS_FLAG_RA 0x80
+#define DNS_FLAG_CD 0x10
 #define DNS_OPCODE 0x78
 #define DNS_RCODE 0x0f
 #define TYPE_A 1
@@ -29,7 +32,7 @@ static __always_inline __u32 be32_at(struct scratch *s, __u32 at)
 	return be16_at(s, at) << 16 | be16_at(s, at + 2);
 }
 
-/* Copies the datagram's payload. False = longer than we read, or another length than its UDP header says. */
+/* Copies the datagram's payload into `message`. False = longer than we read, or another length than its UDP header says. */
 static __always_inline int load_message(struct job *job)
 {
 	struct scratch *s = job->s;
@@ -59,7 +62,7 @@ static __noinline int read_query(struct job *job)
 	struct scratch *s = job->s;
 	__u32 at;
 
-	if (!load_message(job))
+	if (s->length > FQDN_QUERY_MAX)
 		return 0;
 	if (s->message[2] & (DNS_FLAG_QR | DNS_OPCODE | DNS_FLAG_TC))
 		return 0;
@@ -112,20 +115,45 @@ static __noinline __u64 seal_question(struct job *job, const struct fqdn_node *n
 
 	seal = mix(seal ^ q->generation ^ node->secret[0]);
 	seal = mix(seal ^ q->cgroup ^ node->secret[1]);
-	return mix(seal ^ ((__u64)q->class << 32 | (__u64)q->plain << 16 | q->qtype));
+	seal = mix(seal ^ ((__u64)q->class << 32 | (__u64)q->plain << 16 | q->qtype));
+	for (int i = 0; i < 4; i++)
+		seal = mix(seal ^ ((const __u64 *)&q->cookie)[i]);
+	return seal;
 }
 
-/* Remembers the question, for the answer. */
-static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock, const struct fqdn_node *node)
+_Static_assert(sizeof(struct fqdn_question) == sizeof(struct fqdn_pending) - __builtin_offsetof(struct fqdn_pending, cookie), "a question is the end of its record");
+
+static __always_inline int is_asked(const struct fqdn_pending *have, const struct fqdn_question *asked)
+{
+	const __u64 *a = &have->cookie, *b = (const __u64 *)asked;
+
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+/* Where the search for the question in `asked` begins. The workload can make its own collide, and nobody else's. */
+static __always_inline __u64 place_of(const struct scratch *s)
+{
+	const __u64 *word = (const __u64 *)&s->asked;
+
+	return mix(mix(mix(word[0] ^ word[3]) ^ word[1]) ^ word[2]);
+}
+
+/* The server that is asked, or that answers. */
+static __always_inline void set_asked(struct scratch *s, __u64 cookie, const union address *server, __u16 port)
+{
+	s->asked.cookie = cookie;
+	__builtin_memcpy(s->asked.server, server->bytes, 16);
+	s->asked.id = *(__u16 *)s->message;
+	s->asked.port = port;
+	s->asked.proto = s->flow.proto;
+}
+
+/* Remembers the question for the answer of the server in `asked`. */
+static __noinline int await_answer(struct job *job, const struct fqdn_sock *sock, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	struct fqdn_pending_key key = {};
+	__u64 first = place_of(s), oldest = ~0ULL, victim = 0;
 
-	key.cookie = bpf_get_socket_cookie(job->skb);
-	__builtin_memcpy(key.server, s->flow.dest.bytes, 16);
-	key.id = *(__u16 *)s->message;
-	key.port = s->flow.dest_port;
-	key.proto = s->flow.proto;
 	s->question.generation = class_generation(job);
 	s->question.time = s->now;
 	s->question.cgroup = s->cgroup;
@@ -136,8 +164,33 @@ static __always_inline int await_answer(struct job *job, struct fqdn_sock *sock,
 		s->question.tgid = sock->tgid;
 		__builtin_memcpy(s->question.comm, sock->comm, 16);
 	}
+	__builtin_memcpy(&s->question.cookie, &s->asked, sizeof(s->asked));
 	s->question.seal = seal_question(job, node);
-	return bpf_map_update_elem(&pending, &key, &s->question, BPF_ANY) == 0;
+	s->place.cgroup = s->cgroup;
+	for (int way = 0; way < FQDN_PENDING_WAYS; way++) {
+		struct fqdn_pending *have;
+
+		s->place.slot = (first + way) & (FQDN_PENDING_SLOTS - 1);
+		have = bpf_map_lookup_elem(&pending, &s->place);
+		if (!have) {
+			if (bpf_map_update_elem(&pending, &s->place, &s->question, BPF_NOEXIST) == 0)
+				return 1;
+			continue;
+		}
+		if (is_asked(have, &s->asked) || s->now - have->time > FQDN_PENDING_MS * 1000000ULL) {
+			victim = s->place.slot;
+			oldest = 0;
+			break;
+		}
+		if (have->time < oldest) {
+			oldest = have->time;
+			victim = s->place.slot;
+		}
+	}
+	if (oldest)
+		count(FQDN_COUNT_QUERY_PENDING_FULL);
+	s->place.slot = victim & (FQDN_PENDING_SLOTS - 1);
+	return bpf_map_update_elem(&pending, &s->place, &s->question, BPF_ANY) == 0;
 }
 
 #endif

@@ -5,11 +5,10 @@
 
 #include "workload.h"
 
-/* Class of a name that was learned under another policy: only its bytes can tell. */
-static __always_inline int restate(struct job *job, struct fqdn_learned_name *entry)
+/* Classes of a name that was learned under another policy: only its bytes can tell. */
+static __always_inline int walk_again(struct job *job, const struct fqdn_name *name)
 {
 	struct scratch *s = job->s;
-	struct fqdn_name *name = bpf_map_lookup_elem(&names, &entry->name);
 
 	if (!name)
 		return 0;
@@ -20,6 +19,15 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
+	return 1;
+}
+
+static __always_inline int restate(struct job *job, struct fqdn_learned_name *entry)
+{
+	struct scratch *s = job->s;
+
+	if (!walk_again(job, bpf_map_lookup_elem(&names, &entry->name)))
+		return 0;
 	entry->class = s->class;
 	entry->plain = s->plain;
 	entry->generation = class_generation(job);
@@ -44,6 +52,7 @@ static long learned_step(__u32 i, struct job *job)
 	if (!judge(job))
 		return 0;
 	s->reached = 1;
+	s->reached_name = entry->name;
 	s->expiry = entry->expiry;
 	return 1;
 }
@@ -90,6 +99,7 @@ static __always_inline int reach_by_name(struct job *job)
 
 	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
 	s->reached = 0;
+	s->reached_name = 0;
 	s->restated = 0;
 	if (!read_learned(s, &key))
 		return 0;
@@ -114,6 +124,55 @@ static __noinline int may_reach(struct job *job)
 	judge_one(s, address_class(job, &s->flow.dest));
 	s->with_star = 0;
 	s->expiry = 0;
+	return judge(job);
+}
+
+/* What the cache of the socket last allowed is the connection that the packet belongs to. */
+static __always_inline bool is_same_connection(const struct scratch *s, const struct fqdn_sock *sock)
+{
+	return s->flow.proto == PROTO_TCP && !opens_connection(&s->flow) && sock->proto == PROTO_TCP && sock->port == s->flow.dest_port &&
+	       same_address(sock->addr, &s->flow.dest) && sock->workload == s->cgroup;
+}
+
+/* The connection takes the name that allowed it along; one that an address alone allowed has none. */
+static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
+{
+	struct scratch *s = job->s;
+	struct fqdn_name *name = s->reached_name ? bpf_map_lookup_elem(&names, &s->reached_name) : NULL;
+	struct fqdn_name *own;
+
+	if (!name) {
+		/* Not the name of another connection that this socket once was. */
+		if (!is_same_connection(s, sock))
+			bpf_sk_storage_delete(&socket_names, sk);
+		return;
+	}
+	own = bpf_sk_storage_get(&socket_names, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!own)
+		return;
+	__builtin_memcpy(own->bytes, name->bytes, sizeof(own->bytes));
+	own->len = name->len;
+}
+
+/*
+ * A connection that was allowed to this very destination before, by a name whose time may be over: it stays if the
+ * present policy allows that name. Never a new one: `flow` is no SYN.
+ */
+static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
+{
+	struct scratch *s = job->s;
+	const struct fqdn_name *own;
+
+	if (!is_same_connection(s, sock) || is_denied(job))
+		return 0;
+	own = bpf_sk_storage_get(&socket_names, sk, NULL, 0);
+	if (!walk_again(job, own))
+		return 0;
+	s->usage = USE_REACH;
+	s->any_port = 0;
+	s->with_any = 0;
+	s->with_star = s->has_star && s->plain;
+	judge_name(job);
 	return judge(job);
 }
 

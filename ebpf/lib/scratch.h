@@ -30,6 +30,8 @@ struct scratch {
 	/* the name at hand: on the wire, lower case, zero-padded; where its labels begin */
 	struct fqdn_pending question;
 	__u8 overrun[OVERRUN];
+	struct fqdn_question asked; /* which answer it waits for */
+	struct fqdn_pending_key place; /* where it stands in `pending` */
 	__u8 label_at[128];
 	__u32 labels;
 	__u32 plain; /* every byte is one that a pattern may hold */
@@ -71,6 +73,7 @@ struct scratch {
 	/* result */
 	__u32 allowed;
 	__u32 reached;
+	__u64 reached_name; /* key in `names` of the name that did it */
 	__u32 policy;
 	__u64 expiry;
 
@@ -92,7 +95,7 @@ struct scratch {
 	struct fqdn_name read;  /* the name just read */
 	__u8 overrun2[OVERRUN];
 	struct fqdn_name chain; /* the name that the chain of CNAMEs has come to */
-	__u16 address_at[FQDN_ADDRESSES_MAX];
+	__u32 address_at[FQDN_ADDRESSES_MAX];
 	__u32 address_ttl[FQDN_ADDRESSES_MAX];
 	struct learned_copy learned;
 	__u8 message[FQDN_MESSAGE_MAX];

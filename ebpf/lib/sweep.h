@@ -13,6 +13,8 @@
 /* A name stays this long after the last address learned for it. */
 #define NAME_REST (60 * SECOND)
 
+_Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
+
 struct clock {
 	struct bpf_timer timer;
 };
@@ -25,9 +27,9 @@ struct {
 	PINNED;
 } clock SEC(".maps");
 
-static __always_inline int learned_is_over(const struct fqdn_sweep_item *item, __u64 now)
+static __always_inline int learned_is_over(const struct fqdn_learned_key *key, __u64 now)
 {
-	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, item->key);
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
 	int over = 1;
 
 	if (!value)
@@ -45,13 +47,19 @@ static long sweep_step(__u32 i, void *unused)
 
 	if (bpf_map_pop_elem(&sweep, &item))
 		return 1;
-	if (item.kind == FQDN_SWEEP_LEARNED) {
-		int over = learned_is_over(&item, now);
+	if (item.cgroup) {
+		const struct fqdn_learned_key *key = (const void *)&item; /* the same fields */
+		int over = learned_is_over(key, now);
 
 		if (over < 0)
 			return 0;
 		if (over) {
-			bpf_map_delete_elem(&learned, item.key);
+			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &key->cgroup);
+
+			if (bpf_map_delete_elem(&learned, key))
+				return 0;
+			if (share)
+				give_share(&share->learned);
 			count(FQDN_COUNT_SWEPT_LEARNED);
 			return 0;
 		}
@@ -61,7 +69,11 @@ static long sweep_step(__u32 i, void *unused)
 		if (!name)
 			return 0;
 		if (now > name->until + NAME_REST) {
-			bpf_map_delete_elem(&names, item.key);
+			__u64 owner = name->owner;
+			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &owner);
+
+			if (bpf_map_delete_elem(&names, item.key) == 0 && share)
+				give_share(&share->names);
 			return 0;
 		}
 	}
@@ -72,7 +84,13 @@ static long sweep_step(__u32 i, void *unused)
 
 static int sweep_slice(void *map, int *key, struct clock *value)
 {
+	__u64 start = bpf_ktime_get_ns(), took;
+	struct fqdn_node *node = the_node();
+
 	bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
+	took = bpf_ktime_get_ns() - start;
+	if (node && took > node->sweep_longest)
+		node->sweep_longest = took;
 	bpf_timer_start(&value->timer, FQDN_SWEEP_MS * 1000000ULL, 0);
 	return 0;
 }

@@ -184,12 +184,24 @@ constants! {
     LEARNED_NAMES: u32 = 8;
     /// Deepest cgroup that can be bound, counted from the cgroup2 root.
     CGROUP_DEPTH: u32 = 16;
-    /// Longest DNS message over UDP that is read; a longer answer teaches nothing.
-    MESSAGE_MAX: u32 = 8192;
+    /// Longest DNS message, over TCP by its 16-bit length (RFC 1035 section 4.2.2).
+    MESSAGE_MAX: u32 = 65_536;
+    /// Longest query that is read: header, name, type, class and 4,096 bytes of OPT.
+    QUERY_MAX: u32 = 4_400;
     /// Most records of an answer that are read; more teach nothing.
-    RECORDS_MAX: u32 = 256;
+    RECORDS_MAX: u32 = 4_096;
     /// Most addresses of an answer; more teach nothing.
-    ADDRESSES_MAX: u32 = 64;
+    ADDRESSES_MAX: u32 = 256;
+    /// Questions of one workload that wait for their answers; the next takes the place of an older one of its own.
+    PENDING_SLOTS: u32 = 1_024;
+    /// Places among which a question chooses.
+    PENDING_WAYS: u32 = 4;
+    /// Most addresses learned for one workload at a time.
+    LEARNED_QUOTA: u32 = 16_384;
+    /// Most names kept on behalf of one workload at a time.
+    NAMES_QUOTA: u32 = 16_384;
+    /// Most TCP connections of one workload to DNS ports at a time.
+    STREAMS_QUOTA: u32 = 256;
     /// Milliseconds for which a question waits for its answer.
     PENDING_MS: u32 = 10_000;
     /// Milliseconds for which a peer that sent to us may be answered.
@@ -200,16 +212,18 @@ constants! {
     SOCK_CREATED: u32 = 2;
     /// Socket flag: a datagram socket that was connected, so that it speaks first.
     SOCK_CONNECTED: u32 = 4;
+    /// Socket flag: a TCP connection to a DNS port whose every byte is judged.
+    SOCK_STREAM: u32 = 8;
+    /// Kind of a device: Ethernet, its packets can be turned round.
+    DEVICE_ETHERNET: u32 = 1;
+    /// Kind of a device: loopback.
+    DEVICE_LOOPBACK: u32 = 2;
     /// State of an inbound peer: it sent first.
     INBOUND_PEER: u32 = 1;
     /// State of an inbound peer: we sent first, so its packets open nothing.
     INBOUND_ASKED: u32 = 2;
-    /// Sweep item: an address learned.
-    SWEEP_LEARNED: u32 = 1;
-    /// Sweep item: a name.
-    SWEEP_NAME: u32 = 2;
     /// Most items a sweep visits in one run of the timer.
-    SWEEP_SLICE: u32 = 256;
+    SWEEP_SLICE: u32 = 512;
     /// Milliseconds between two runs of the sweep.
     SWEEP_MS: u32 = 50;
 }
@@ -225,8 +239,14 @@ reasons! {
     QueryRefused "query-refused" "DNS query for a name that may not be asked";
     QueryMalformed "query-malformed" "DNS query that is not one well-formed question";
     QuerySegmented "query-segmented" "several datagrams in one send to a DNS port";
-    QueryTcp "query-tcp" "TCP to a DNS port";
-    QueryPendingFull "query-pending-full" "DNS query refused because no more answers can be awaited";
+    QueryTcp "query-tcp" "TCP to a DNS port that no rule opens, or with bytes that were not judged";
+    QueryPipelined "query-pipelined" "refused DNS query over TCP with others behind it in the same send";
+    QueryPendingFull "query-pending-full" "question that took the place of an older one, whose answer will not be learned";
+    RefusalAnswered "refusal-answered" "refused DNS query that was answered on the spot";
+    RefusalSilent "refusal-silent" "refused DNS query without an answer: none is wanted, or the device has no program";
+    StreamUncovered "stream-uncovered" "TCP connection to a DNS port that cannot be judged: nothing may be sent on it";
+    StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
+    PacketSocket "packet-socket" "packet of a packet socket or of AF_XDP";
     AddressRefused "address-refused" "packet to an address or port that the policy does not allow";
     ConnectRefused "connect-refused" "connect or sendmsg refused before any packet";
     HeaderMalformed "header-malformed" "packet whose headers cannot be read";
@@ -252,8 +272,8 @@ reasons! {
     AnswerServer "answer-server" "answer of a server outside the resolver set: not learned";
     AnswerEmpty "answer-empty" "answer without an address of the question's chain";
     AddressNever "address-never" "address that no answer may teach: not learned";
-    LearnedFull "learned-full" "no room for another address: not learned";
-    NamesFull "names-full" "no room for another name, or another name has its hash: not learned";
+    LearnedFull "learned-full" "no room for another address in the workload's share: not learned";
+    NamesFull "names-full" "no room for another name in the workload's share, or another name has its hash: not learned";
     SweptLearned "swept-learned" "learned address removed after its time";
     SweepLost "sweep-lost" "entry that the sweep could not queue";
 }
@@ -478,8 +498,14 @@ records! {
         32 workloads: u32,
         /// 1 once the sweep runs.
         36 sweeping: u32,
+        /// Mark of refused queries on their way to the device's program, random at each load; the low two bits say how.
+        40 refuse_mark: u32,
         /// Zero.
-        40 pad: [u64; 3],
+        44 pad: u32,
+        /// Longest slice of the sweep so far, nanoseconds.
+        48 sweep_longest: u64,
+        /// Zero.
+        56 pad2: u64,
     }
     /// Value of `workloads`, by cgroup id: what `bind` was told.
     Workload "workload" 1024 {
@@ -532,8 +558,8 @@ records! {
         /// Zero.
         4 pad: u32,
     }
-    /// Key of `pending`: a question on its way.
-    PendingKey "pending_key" 32 {
+    /// Which answer a question waits for.
+    Question "question" 32 {
         /// Socket cookie.
         0 cookie: u64,
         /// Server asked.
@@ -545,8 +571,15 @@ records! {
         /// IP protocol.
         28 proto: u32,
     }
-    /// Value of `pending`.
-    Pending "pending" 320 {
+    /// Key of `pending`: a place of a workload, chosen by a hash of the question.
+    PendingKey "pending_key" 16 {
+        /// Workload.
+        0 cgroup: u64,
+        /// Its place, below `PENDING_SLOTS`.
+        8 slot: u64,
+    }
+    /// Value of `pending`: a question on its way.
+    Pending "pending" 352 {
         /// Image that allowed the question.
         0 generation: u64,
         /// When it was asked, CLOCK_BOOTTIME nanoseconds.
@@ -565,10 +598,55 @@ records! {
         50 name_len: u16,
         /// As in `learned`.
         52 plain: u32,
-        /// Keyed hash of name, class, generation, workload and type: an element taken anew while it is read is noticed.
+        /// Keyed hash of all but time, process and its name: an element taken anew while it is read is noticed.
         56 seal: u64,
         /// Name on the wire, lower case, zero-padded.
         64 name: [u8; 256],
+        /// As in `Question`.
+        320 cookie: u64,
+        /// As in `Question`.
+        328 server: [u8; 16],
+        /// As in `Question`.
+        344 id: u16,
+        /// As in `Question`.
+        346 port: u16,
+        /// As in `Question`.
+        348 proto: u32,
+    }
+    /// Value of `usage`, by workload: what it takes of the maps that all share.
+    Usage "usage" 32 {
+        /// Addresses in `learned`.
+        0 learned: u64,
+        /// Names in `names`.
+        8 names: u64,
+        /// Connections in `streams`.
+        16 streams: u64,
+        /// Zero.
+        24 pad: u64,
+    }
+    /// Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom.
+    Stream "stream" 48 {
+        /// Workload.
+        0 cgroup: u64,
+        /// Server, as it was asked for.
+        8 asked: [u8; 16],
+        /// Server, as its packets show it.
+        24 server: [u8; 16],
+        /// Its port as asked for.
+        40 asked_port: u16,
+        /// Its port as its packets show it.
+        42 port: u16,
+        /// Zero.
+        44 pad: u32,
+    }
+    /// Key of `devices`.
+    DeviceKey "device_key" 16 {
+        /// Cookie of the network namespace.
+        0 netns: u64,
+        /// Index of the device.
+        8 ifindex: u32,
+        /// Zero.
+        12 pad: u32,
     }
     /// Key of `learned`.
     LearnedKey "learned_key" 24 {
@@ -604,7 +682,7 @@ records! {
         32 names: [LearnedName; 8],
     }
     /// Value of `names`, by keyed hash of the name.
-    Name "name" 272 {
+    Name "name" 280 {
         /// Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds.
         0 until: u64,
         /// Length on the wire.
@@ -613,9 +691,11 @@ records! {
         12 pad: u32,
         /// Name on the wire, lower case, zero-padded.
         16 bytes: [u8; 256],
+        /// Workload whose share it takes.
+        272 owner: u64,
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
-    Sock "sock" 128 {
+    Sock "sock" 160 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
         /// `SOCK_*`.
@@ -646,12 +726,18 @@ records! {
         96 peer: [u8; 16],
         /// Its port.
         112 peer_port: u16,
-        /// Zero.
-        114 pad: u16,
-        /// Zero.
-        116 pad2: u32,
+        /// Port that was asked for last.
+        114 asked_port: u16,
+        /// Sequence number up to which the bytes of a connection with `SOCK_STREAM` have been judged.
+        116 judged: u32,
         /// Version of the binding that allowed the flow.
         120 version: u64,
+        /// Address that connect or sendmsg asked for last, before any translation.
+        128 asked: [u8; 16],
+        /// Cookie of the socket, for a connection with `SOCK_STREAM`.
+        144 cookie: u64,
+        /// Zero.
+        152 pad2: u64,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {
@@ -675,14 +761,12 @@ records! {
         /// Zero.
         12 pad: u32,
     }
-    /// Item of `sweep`: an entry to be visited.
-    SweepItem "sweep_item" 40 {
-        /// `SWEEP_*`.
-        0 kind: u32,
-        /// Zero.
-        4 pad: u32,
-        /// Its key, zero-padded.
-        8 key: [u8; 32],
+    /// Item of `sweep`: an entry of `learned`, or of `names`, to be visited.
+    SweepItem "sweep_item" 24 {
+        /// Workload; 0 = a name.
+        0 cgroup: u64,
+        /// Address, or the name's key in the first half.
+        8 key: [u64; 2],
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which cgroups are workloads, and which subjects of which image select them.
 
 use crate::cgroup;
+use crate::devices::{self, Covered, Netns};
 use crate::error::{Error, Result};
 use crate::pins::{Pins, wait_for_programs};
 use fqdn_image::Image;
@@ -178,6 +179,12 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     Ok(id)
 }
 
+/// Gives the devices of the workload's network namespace their program; without it a refused query is dropped.
+pub fn cover(pins: &Pins, netns: &Netns) -> Result<Covered> {
+    devices::forget_gone(pins)?;
+    devices::cover(pins, netns)
+}
+
 /// Unbinds a cgroup; idempotent. True = it was bound. The folder may be gone already.
 pub fn unbind(pins: &Pins, path: &Path) -> Result<bool> {
     pins.check_abi()?;
@@ -206,6 +213,10 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
         if BindingKey::read(&key).is_some_and(|k| ids.contains(&k.cgroup)) {
             bindings.remove(&key)?;
         }
+    }
+    let usage = pins.map("usage")?;
+    for id in ids {
+        usage.remove(&id.to_le_bytes())?;
     }
     wait_for_programs()
 }

@@ -15,8 +15,11 @@ const MAP_DELETE_ELEM: i32 = 3;
 const MAP_GET_NEXT_KEY: i32 = 4;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
+const PROG_ATTACH: i32 = 8;
+const PROG_DETACH: i32 = 9;
 const PROG_TEST_RUN: i32 = 10;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
+const PROG_QUERY: i32 = 16;
 const MAP_FREEZE: i32 = 22;
 const MAP_UPDATE_BATCH: i32 = 26;
 const LINK_CREATE: i32 = 28;
@@ -75,6 +78,37 @@ fn c_path(path: &Path) -> Result<CString> {
 /// Attaches a program to a cgroup; it stays attached for as long as the link or its pin lives.
 pub fn link_create(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type: u32) -> Result<OwnedFd> {
     owned(Attributes::new().fd(0, program).fd(4, cgroup).word(8, attach_type).call(LINK_CREATE)?)
+}
+
+/// Attaches a program to the egress of a device of this thread's network namespace, Linux 6.6 and later.
+pub fn link_create_tcx(program: BorrowedFd<'_>, ifindex: u32) -> Result<OwnedFd> {
+    const TCX_EGRESS: u32 = 47;
+    owned(Attributes::new().fd(0, program).word(4, ifindex).word(8, TCX_EGRESS).call(LINK_CREATE)?)
+}
+
+/// Index of the device that a link hangs on; 0 = the device is gone. `struct bpf_link_info`, field `tcx.ifindex`.
+pub fn link_ifindex(link: BorrowedFd<'_>) -> Result<u32> {
+    let mut info = [0u32; 32];
+    Attributes::new().fd(0, link).word(4, 128).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    Ok(info[16 / 4])
+}
+
+/// Attaches a program to a map of sockets. The map holds it for as long as it lives.
+pub fn map_attach(program: BorrowedFd<'_>, map: BorrowedFd<'_>, attach_type: u32) -> Result<()> {
+    Attributes::new().fd(0, map).fd(4, program).word(8, attach_type).call(PROG_ATTACH).map(drop)
+}
+
+/// Undoes `map_attach`.
+pub fn map_detach(program: BorrowedFd<'_>, map: BorrowedFd<'_>, attach_type: u32) -> Result<()> {
+    Attributes::new().fd(0, map).fd(4, program).word(8, attach_type).call(PROG_DETACH).map(drop)
+}
+
+/// Whether a map of sockets has a program of this kind.
+pub fn map_has_program(map: BorrowedFd<'_>, attach_type: u32) -> Result<bool> {
+    let mut id = 0u32;
+    let mut attributes = Attributes::new().fd(0, map).word(4, attach_type).pointer(16, (&raw mut id).cast()).word(24, 1);
+    attributes.call(PROG_QUERY)?;
+    Ok(attributes.0[24 / 4] > 0)
 }
 
 /// Shape of a map.
@@ -349,4 +383,58 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> Result<u64> {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length)
     };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(cookie) }
+}
+
+/// A network device of this thread's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// `ARPHRD_*`, include/uapi/linux/if_arp.h.
+    pub kind: u16,
+}
+
+/// Every device of this thread's network namespace; what vanishes meanwhile is left out.
+pub fn devices() -> Result<Vec<Device>> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let mut found = Vec::new();
+    // SAFETY: the list ends with an index of 0 and is freed below.
+    let list = unsafe { libc::if_nameindex() };
+    if list.is_null() {
+        return Err(Error::last_os_error());
+    }
+    let mut at = list;
+    loop {
+        // SAFETY: `at` is within the list, which has a last element; its names are terminated.
+        let (index, name) = unsafe {
+            if (*at).if_index == 0 {
+                break;
+            }
+            ((*at).if_index, std::ffi::CStr::from_ptr((*at).if_name).to_string_lossy().into_owned())
+        };
+        // SAFETY: ifreq is plain data; the name is shorter than its field, by the kernel's own limit.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(15)) {
+            *to = from.cast_signed();
+        }
+        // SAFETY: SIOCGIFHWADDR reads the name and writes the address.
+        if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) } == 0 {
+            // SAFETY: the call above filled this member.
+            let kind = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family };
+            found.push(Device { index, name, kind });
+        }
+        // SAFETY: the list goes on: this was not its last element.
+        at = unsafe { at.add(1) };
+    }
+    // SAFETY: the list is from if_nameindex and is not used any more.
+    unsafe { libc::if_freenameindex(list) };
+    Ok(found)
+}
+
+/// Moves this thread into a network namespace.
+pub fn enter_netns(netns: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: a system call without pointers.
+    if unsafe { libc::setns(netns.as_raw_fd(), libc::CLONE_NEWNET) } < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }

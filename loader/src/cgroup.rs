@@ -47,3 +47,10 @@ pub fn processes(path: &Path) -> usize {
     let below = fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
     own + below.map(|e| processes(&e.path())).sum::<usize>()
 }
+
+/// A process in a cgroup or below it.
+pub fn first_process(path: &Path) -> Option<u32> {
+    let own = fs::read_to_string(path.join("cgroup.procs")).ok()?;
+    let below = || fs::read_dir(path).ok()?.flatten().filter(|e| e.path().is_dir()).find_map(|e| first_process(&e.path()));
+    own.lines().find_map(|line| line.parse().ok()).or_else(below)
+}

@@ -10,6 +10,7 @@
 pub mod bind;
 pub mod bpfsys;
 pub mod cgroup;
+pub mod devices;
 pub mod error;
 pub mod locals;
 pub mod pins;

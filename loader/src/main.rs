@@ -4,6 +4,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use fqdn_image::Image;
 use fqdn_load::bind::{self, Told};
+use fqdn_load::devices;
 use fqdn_load::error::{Error, Result};
 use fqdn_load::pins::Pins;
 use fqdn_load::run::{self, Job};
@@ -64,6 +65,9 @@ enum Command {
         /// Its namespace.
         #[arg(long, default_value = "default")]
         namespace: String,
+        /// Its network namespace, where refused queries are answered; default is that of a process in the cgroup.
+        #[arg(long, value_name = "PATH")]
+        netns: Option<PathBuf>,
         /// audit = count what would be refused, and pass it.
         #[arg(long, value_enum, default_value_t = Mode::Enforce)]
         mode: Mode,
@@ -136,8 +140,8 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
         Command::Status { format } => print_status(pins, format),
         Command::Verify { image } => verify(pins, image.as_deref()),
         Command::Rollback => say(&format!("active  {}", swap::rollback(pins)?)),
-        Command::Bind { cgroup, labels, namespace, mode } => {
-            bind(pins, Told { path: cgroup, namespace, labels, audit: mode == Mode::Audit })
+        Command::Bind { cgroup, labels, namespace, netns, mode } => {
+            bind(pins, Told { path: cgroup, namespace, labels, audit: mode == Mode::Audit }, netns.as_deref())
         }
         Command::Unbind { cgroup } => {
             let _lock = pins.lock()?;
@@ -222,13 +226,23 @@ fn verify(pins: &Pins, path: Option<&Path>) -> Result<u8> {
     say(&format!("verified  {live}"))
 }
 
-fn bind(pins: &Pins, told: Told) -> Result<u8> {
+fn bind(pins: &Pins, told: Told, netns: Option<&Path>) -> Result<u8> {
     let _lock = pins.lock()?;
     bind::bind(pins, &told)?;
     let running = cgroup::processes(&told.path);
     let mut text = format!("bound  {}\n", told.path.display());
     if running > 0 {
         text.push_str(&format!("{running} processes run in it: connections that they accepted before cannot be told apart and are judged like any other\n"));
+    }
+    match devices::netns_of(netns, &told.path).map(|netns| bind::cover(pins, &netns)) {
+        Some(Ok(covered)) if covered.others == 0 => {}
+        Some(Ok(covered)) => text.push_str(&format!(
+            "{} devices are neither Ethernet nor loopback: a query refused there fails without an answer\n",
+            covered.others
+        )),
+        Some(Err(error)) if netns.is_some() => return Err(error),
+        Some(Err(error)) => text.push_str(&format!("refused queries fail without an answer: {error}\n")),
+        None => text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n"),
     }
     say(&text)
 }

@@ -14,36 +14,63 @@ use std::path::{Path, PathBuf};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ebpf/fqdn.bpf.o"));
 
-/// A program and where it is attached: `enum bpf_attach_type`, include/uapi/linux/bpf.h.
+/// Where a program is attached: `enum bpf_attach_type`, include/uapi/linux/bpf.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The cgroup, by a pinned link.
+    Cgroup(u32),
+    /// The map of TCP connections to DNS ports. Links to it came with Linux 6.10 only.
+    Streams(u32),
+    /// Devices of the workloads' network namespaces: `devices` does it.
+    Devices,
+}
+
+/// A program and where it is attached.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
     /// Name in the object.
     pub name: &'static str,
-    attach_type: u32,
+    place: Place,
 }
 
-const fn hook(name: &'static str, attach_type: u32) -> Hook {
-    Hook { name, attach_type }
+const fn hook(name: &'static str, place: Place) -> Hook {
+    Hook { name, place }
 }
 
 /// In the order of attaching: what stores and teaches first, what refuses last.
-pub const PROGRAMS: [Hook; 9] = [
-    hook("fqdn_sock_create", 2),
-    hook("fqdn_sockops", 3),
-    hook("fqdn_ingress", 0),
-    hook("fqdn_setsockopt", 22),
-    hook("fqdn_connect4", 10),
-    hook("fqdn_connect6", 11),
-    hook("fqdn_sendmsg4", 14),
-    hook("fqdn_sendmsg6", 15),
-    hook("fqdn_egress", 1),
+pub const PROGRAMS: [Hook; 13] = [
+    hook("fqdn_device", Place::Devices),
+    hook("fqdn_stream_frame", Place::Streams(4)),
+    hook("fqdn_stream_answer", Place::Streams(5)),
+    hook("fqdn_stream_query", Place::Streams(7)),
+    hook("fqdn_sock_create", Place::Cgroup(2)),
+    hook("fqdn_sockops", Place::Cgroup(3)),
+    hook("fqdn_ingress", Place::Cgroup(0)),
+    hook("fqdn_setsockopt", Place::Cgroup(22)),
+    hook("fqdn_connect4", Place::Cgroup(10)),
+    hook("fqdn_connect6", Place::Cgroup(11)),
+    hook("fqdn_sendmsg4", Place::Cgroup(14)),
+    hook("fqdn_sendmsg6", Place::Cgroup(15)),
+    hook("fqdn_egress", Place::Cgroup(1)),
 ];
 /// Working buffers for each CPU: `SCRATCH_PER_CPU` of ebpf/lib/scratch.h.
 const SCRATCH_PER_CPU: u32 = 4;
 
 /// Whether every program is attached.
 pub fn attached(pins: &Pins) -> bool {
-    PROGRAMS.iter().all(|hook| pins.path(&format!("links/{}", hook.name)).exists())
+    PROGRAMS.iter().all(|hook| is_attached(pins, hook))
+}
+
+/// Whether a program is attached; the one for devices counts once it is loaded.
+pub fn is_attached(pins: &Pins, hook: &Hook) -> bool {
+    match hook.place {
+        Place::Cgroup(_) => pins.path(&format!("links/{}", hook.name)).exists(),
+        Place::Streams(kind) => bpfsys::obj_get(&pins.path("streams")).is_ok_and(|map| {
+            // Before 5.17 a map of sockets does not say what it holds.
+            bpfsys::map_has_program(map.as_fd(), kind).unwrap_or(true)
+        }),
+        Place::Devices => pins.path(&format!("programs/{}", hook.name)).exists(),
+    }
 }
 
 /// Where the programs are attached.
@@ -87,7 +114,7 @@ pub fn ensure(pins: &Pins, cgroup: &Path) -> Result<bool> {
     if pins.path("abi").exists() {
         pins.check_abi()?;
     }
-    for dir in ["links", "programs"] {
+    for dir in ["links", "links_of_devices", "programs"] {
         remove_folder(&pins.path(dir))?;
     }
     load(pins, cgroup)?;
@@ -99,7 +126,7 @@ fn load(pins: &Pins, cgroup: &Path) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("make", pins.path(name).display(), &e)),
         _ => Ok(()),
     };
-    for name in ["images", "links", "programs"] {
+    for name in ["images", "links", "links_of_devices", "programs"] {
         folder(name)?;
     }
     let cpus = u32::try_from(possible_cpus()).unwrap_or(1);
@@ -115,11 +142,21 @@ fn load(pins: &Pins, cgroup: &Path) -> Result<()> {
         program.pin(pins.path(&format!("programs/{name}"))).map_err(|e| kernel(&format!("pin program `{name}`"), &e))?;
     }
     let target = File::open(cgroup).map_err(|e| Error::io("open cgroup", cgroup.display(), &e))?;
-    for Hook { name, attach_type } in PROGRAMS {
+    for Hook { name, place } in PROGRAMS {
         let fail = |what: &str, e: &std::io::Error| Error::io(&format!("{what} program `{name}` at"), cgroup.display(), e);
         let program = bpfsys::obj_get(&pins.path(&format!("programs/{name}"))).map_err(|e| fail("open", &e))?;
-        let link = bpfsys::link_create(program.as_fd(), target.as_fd(), attach_type).map_err(|e| fail("attach", &e))?;
-        bpfsys::obj_pin(link.as_fd(), &pins.path(&format!("links/{name}"))).map_err(|e| fail("pin the link of", &e))?;
+        match place {
+            Place::Cgroup(kind) => {
+                let link = bpfsys::link_create(program.as_fd(), target.as_fd(), kind).map_err(|e| fail("attach", &e))?;
+                bpfsys::obj_pin(link.as_fd(), &pins.path(&format!("links/{name}"))).map_err(|e| fail("pin the link of", &e))?;
+            }
+            Place::Streams(kind) => {
+                let streams = pins.map("streams")?;
+                bpfsys::map_attach(program.as_fd(), streams.fd.as_fd(), kind)
+                    .map_err(|e| Error::io(&format!("attach program `{name}` to map"), pins.path("streams").display(), &e))?;
+            }
+            Place::Devices => {}
+        }
     }
     Ok(())
 }
@@ -134,6 +171,12 @@ fn prepare(pins: &Pins, cgroup: &Path) -> Result<()> {
     let mut node = pins.node()?;
     if node.secret == [0; 2] {
         node = Node { epoch: 1, secret: [half(0), half(8)], ..Node::zeroed() };
+    }
+    if node.refuse_mark == 0 {
+        let mut mark = [0u8; 4];
+        File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut mark)).map_err(|e| Error::io("read", "/dev/urandom", &e))?;
+        // The two low bits say how; 4 keeps it from being none.
+        node.refuse_mark = (u32::from_le_bytes(mark) | 4) & !3;
     }
     node.host_netns = host_netns;
     pins.set_node(&node)?;
@@ -168,24 +211,47 @@ fn load_one(program: &mut Program) -> std::result::Result<(), aya::programs::Pro
         Program::CgroupSockAddr(p) => p.load(),
         Program::CgroupSockopt(p) => p.load(),
         Program::SockOps(p) => p.load(),
+        Program::SkSkb(p) => p.load(),
+        Program::SkMsg(p) => p.load(),
+        Program::SchedClassifier(p) => p.load(),
         _ => Err(aya::programs::ProgramError::UnexpectedProgramType),
     }
 }
 
 /// Verified instructions of every program.
-pub fn instructions(pins: &Pins) -> Vec<(&'static str, Option<u32>)> {
+pub fn instructions(pins: &Pins) -> Vec<(Hook, Option<u32>)> {
     let count = |name: &str| {
         bpfsys::obj_get(&pins.path(&format!("programs/{name}"))).and_then(|fd| bpfsys::verified_instructions(fd.as_fd())).ok()
     };
-    PROGRAMS.iter().map(|hook| (hook.name, count(hook.name))).collect()
+    PROGRAMS.iter().map(|hook| (*hook, count(hook.name))).collect()
 }
 
 /// Detaches everything, then removes every pin.
 pub fn unload(pins: &Pins) -> Result<()> {
-    for dir in ["links", "programs", "images"] {
+    // A program that a device still holds (no links before 6.6) has nothing to do without workloads.
+    if let Ok(mut node) = pins.node() {
+        node.workloads = 0;
+        pins.set_node(&node)?;
+    }
+    for dir in ["links", "links_of_devices"] {
+        remove_folder(&pins.path(dir))?;
+    }
+    detach_streams(pins);
+    for dir in ["programs", "images"] {
         remove_folder(&pins.path(dir))?;
     }
     remove_folder(pins.dir())
+}
+
+/// The map holds its programs, and one of them the map: without this both would stay for ever.
+fn detach_streams(pins: &Pins) {
+    let Ok(streams) = bpfsys::obj_get(&pins.path("streams")) else { return };
+    for Hook { name, place } in PROGRAMS {
+        if let (Place::Streams(kind), Ok(program)) = (place, bpfsys::obj_get(&pins.path(&format!("programs/{name}")))) {
+            // Not attached = nothing to undo.
+            let _ = bpfsys::map_detach(program.as_fd(), streams.as_fd(), kind);
+        }
+    }
 }
 
 fn remove_folder(path: &Path) -> Result<()> {

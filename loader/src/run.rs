@@ -1,6 +1,7 @@
 //! A command in a fresh bound cgroup.
 
 use crate::bind::{self, Told};
+use crate::devices::Netns;
 use crate::error::{Error, Result};
 use crate::pins::Pins;
 use crate::programs;
@@ -61,6 +62,7 @@ pub fn run(pins: &Pins, job: &Job<'_>) -> Result<u8> {
         let _lock = pins.lock()?;
         let told = Told { path: fresh.path.clone(), namespace: job.namespace.into(), labels: job.labels.into(), audit: false };
         bind::bind(pins, &told)?;
+        bind::cover(pins, &Netns::Own)?;
     }
     // The command is born in the cgroup of its parent: we enter it ourselves, and leave it at the end.
     fs::write(fresh.path.join("cgroup.procs"), "0").map_err(|e| Error::io("enter cgroup", fresh.path.display(), &e))?;

@@ -30,15 +30,13 @@ pub fn json(pins: &Pins) -> Result<Value> {
         }));
     }
     let mut fill = serde_json::Map::new();
-    for name in ["workloads", "bindings", "resolvers", "locals", "pending", "learned", "names", "inbound"] {
+    for name in ["workloads", "bindings", "resolvers", "locals", "pending", "learned", "names", "usage", "inbound", "stream_owners", "devices"] {
         let map = pins.map(name)?;
         fill.insert(name.into(), json!({"entries": map.keys()?.len(), "most": map.info()?.entries}));
     }
     let programs: serde_json::Map<String, Value> = programs::instructions(pins)
         .into_iter()
-        .map(|(name, n)| {
-            (name.into(), json!({"attached": pins.path(&format!("links/{name}")).exists(), "verified_instructions": n}))
-        })
+        .map(|(hook, n)| (hook.name.into(), json!({"attached": programs::is_attached(pins, &hook), "verified_instructions": n})))
         .collect();
     Ok(json!({
         "enforcing": attached && digest.is_some(),
@@ -52,6 +50,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         "profile": image.as_ref().map(|i| i.profile().lines().map(str::to_owned).collect::<Vec<_>>()),
         "bindings": bound,
         "maps": fill,
+        "sweep_longest_ns": pins.node()?.sweep_longest,
         "counters": counters(pins)?,
     }))
 }

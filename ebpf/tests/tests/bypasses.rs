@@ -47,7 +47,7 @@ fn the_plain_way() {
     assert_eq!(agent.connect("::ffff:10.200.1.1", 80), "connected", "v4-mapped");
     assert!(agent.resolve("cname-10-200-3-1.example.test").contains("records 2"));
     assert_eq!(agent.connect("10.200.3.1", 80), "connected", "through a CNAME with compression");
-    assert_eq!(agent.connect(RESOLVER, 53), "EPERM", "DNS over TCP is refused, not open");
+    assert_eq!(agent.connect("10.200.9.9", 53), "EPERM", "no rule names this server");
 }
 
 #[test]
@@ -300,7 +300,42 @@ fn a_connection_outlives_its_ttl_and_other_workloads() {
     assert_eq!(agent.tell("echo"), "echoed", "the same subjects");
     node.bind(&workload, "app=nobody");
     node.bind(&workload, "app=web");
-    assert_ne!(agent.tell("echo"), "echoed", "other subjects: judged anew");
+    assert_eq!(agent.tell("echo"), "echoed", "its name still is allowed");
+}
+
+/// The connection took its name along: when the address's time is over, each next policy judges that name.
+#[test]
+fn open_connections_are_judged_by_their_names_row_15() {
+    let (node, workload) = node("names15");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("short-10-200-5-3.example.test").contains("records 1"));
+    assert_eq!(agent.tell("open 10.200.5.3 7777"), "open");
+    assert_eq!(agent.tell("echo"), "echoed");
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    let more = [ALLOWED, &["more.example.test"]].concat();
+    node.apply(&compile(&web_policy(&more)));
+    assert_eq!(agent.tell("echo"), "echoed", "the next policy allows its name too");
+    assert_eq!(agent.connect("10.200.5.3", 7777), "EPERM", "a new connection: the address's time is over");
+    assert_eq!(agent.tell("echo"), "echoed", "the refused one took nothing away");
+    node.apply(&compile(&web_policy(&["ip-*.example.test"])));
+    assert_ne!(agent.tell("echo"), "echoed", "not this one: within one packet");
+    node.apply(&compile(&web_policy(&more)));
+    assert_eq!(agent.tell("echo"), "echoed", "and wider again");
+}
+
+/// A socket that was one connection does not lend its name to the next.
+#[test]
+fn a_socket_forgets_the_name_of_its_last_connection_row_15() {
+    let wider = format!("{}  - toCIDR: [10.200.8.0/24]\n", web_policy(&["short-*.example.test"]));
+    let node = Node::new("lend", &compile(&wider)).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("short-10-200-5-4.example.test").contains("records 1"));
+    assert_eq!(agent.tell("open-again 10.200.5.4 10.200.8.1 7777"), "open");
+    assert_eq!(agent.tell("echo"), "echoed");
+    node.apply(&compile(&web_policy(&["short-*.example.test"])));
+    assert_ne!(agent.tell("echo"), "echoed", "its address is allowed no more, and it has no name");
 }
 
 /// The flow was allowed under a binding that an apply wrote; other labels must end it all the same.

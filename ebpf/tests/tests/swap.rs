@@ -124,15 +124,39 @@ fn narrowed_and_widened_without_a_new_query() {
 }
 
 #[test]
-fn ten_thousand_fresh_addresses() {
+fn fifty_thousand_fresh_addresses() {
     let node = Node::new("cycles", &compile(&web_policy(&["**.example.test"]))).with_network();
-    let workload = node.workload("w");
-    node.bind(&workload, "app=web");
-    let mut agent = node.start(&workload, &["cycle", "10000", "2"]);
-    let line = agent.line();
-    println!("{line}");
-    assert_eq!(line, "cycles 10000 failures 0");
-    assert!(node.counter("address-learned") >= 10_000);
+    let agents = [("a", "udp", "0"), ("b", "tcp", "12500"), ("c", "udp", "25000"), ("d", "tcp", "37500")].map(|(name, how, first)| {
+        let workload = node.workload(name);
+        node.bind(&workload, "app=web");
+        (how, node.start(&workload, &["cycle", "12500", "1", first, how]))
+    });
+    for (how, mut agent) in agents {
+        let line = agent.line();
+        println!("{how}: {line}");
+        assert_eq!(line, "cycles 12500 failures 0");
+    }
+    assert!(node.counter("address-learned") >= 50_000);
+}
+
+/// Row 18: what one workload takes, no other misses; its own share is full, and everything it is refused is counted.
+#[test]
+fn a_million_names_of_one_workload_leave_the_others_alone_row_18() {
+    let node = Node::new("flood", &compile(&web_policy(&["**.example.test"]))).with_network();
+    let (greedy, other) = (node.workload("greedy"), node.workload("other"));
+    node.bind(&greedy, "app=web");
+    node.bind(&other, "app=web");
+    let mut flood = node.start(&greedy, &["flood", "1000000"]);
+    let mut cycle = node.start(&other, &["cycle", "10000", "1", "0", "udp"]);
+    assert_eq!(cycle.line(), "cycles 10000 failures 0");
+    println!("{}", flood.line());
+    let full = node.counter("learned-full") + node.counter("names-full");
+    println!("refused to learn {full}, displaced {}", node.counter("query-pending-full"));
+    assert!(full > 100_000);
+    let held = node.pins.map("learned").unwrap().keys().unwrap().len();
+    assert!(held <= 2 * fqdn_image::abi::LEARNED_QUOTA as usize, "{held}");
+    let longest = node.pins.node().unwrap().sweep_longest;
+    println!("longest slice of the sweep: {} us", longest / 1000);
 }
 
 #[test]

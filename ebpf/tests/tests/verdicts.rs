@@ -67,7 +67,7 @@ impl Egress {
     /// As if an answer under some earlier policy had taught the address: the kernel must find the class itself.
     fn teach(&self, name: &WireName, address: IpAddr) -> (LearnedKey, u64) {
         let key = 0x1234_5678_9abc_def0u64;
-        let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, pad: 0, bytes: [0; 256] };
+        let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, ..Name::zeroed() };
         record.bytes[..name.wire().len()].copy_from_slice(name.wire());
         self.node.pins.map("names").unwrap().set(&key.to_le_bytes(), record.bytes()).unwrap();
         let learned = LearnedKey { cgroup: cgroup::id(&self.cgroup).unwrap(), addr: mapped(address) };

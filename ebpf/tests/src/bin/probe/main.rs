@@ -2,23 +2,26 @@
 //! workload that does what its standard input says, `cycle` and `watch` = workloads under load.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use kernel_tests::packet::{answer, query, record};
-use kernel_tests::{RESOLVER, RESOLVER_TWO, RESOLVER_V6, wire};
+use kernel_tests::packet::query;
+use kernel_tests::{RESOLVER, RESOLVER_TWO, wire};
 use std::collections::HashMap;
 use std::io::{BufRead, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+mod load;
+mod server;
+mod stream;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments[0].as_str() {
-        "serve" => serve(),
+        "serve" => server::serve(),
         "serve-at" => {
             let socket = UdpSocket::bind((arguments[1].as_str(), 53)).unwrap();
             println!("ready");
-            names(&socket, false);
+            server::names(&socket, false);
         }
         "send-udp" => {
             let socket = UdpSocket::bind(format!("0.0.0.0:{}", arguments[1])).unwrap();
@@ -26,126 +29,14 @@ fn main() {
             socket.send_to(b"hello", (arguments[2].as_str(), arguments[3].parse().unwrap())).unwrap();
         }
         "agent" => agent(),
-        "cycle" => cycle(arguments[1].parse().unwrap(), arguments[2].parse().unwrap()),
-        "watch" => watch(&arguments[1..]),
+        "cycle" => load::cycle(&arguments[1..]),
+        "flood" => load::flood(&arguments[1..]),
+        "watch" => load::watch(&arguments[1..]),
         other => panic!("{other}?"),
     }
 }
 
-fn serve() {
-    let mut servers = Vec::new();
-    for address in [RESOLVER, RESOLVER_TWO, RESOLVER_V6] {
-        let socket = UdpSocket::bind((address, 53)).unwrap();
-        let failing = address == RESOLVER_TWO;
-        servers.push(std::thread::spawn(move || names(&socket, failing)));
-    }
-    let echo = UdpSocket::bind("[::]:7777").unwrap();
-    std::thread::spawn(move || {
-        let mut room = [0; 2048];
-        while let Ok((n, from)) = echo.recv_from(&mut room) {
-            let _ = echo.send_to(&room[..n], from);
-        }
-    });
-    let listener = TcpListener::bind("[::]:80").unwrap();
-    // A long queue and several hands: a full one drops SYNs (ListenOverflows), which would look like a refusal.
-    // SAFETY: a system call on a descriptor that lives on.
-    unsafe { libc::listen(listener.as_raw_fd(), 4096) };
-    for _ in 0..4 {
-        let listener = listener.try_clone().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                drop(stream);
-            }
-        });
-    }
-    let talker = TcpListener::bind("[::]:7777").unwrap();
-    std::thread::spawn(move || {
-        for mut stream in talker.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut room = [0; 64];
-                while let Ok(n @ 1..) = stream.read(&mut room) {
-                    let _ = stream.write_all(&room[..n]);
-                }
-            });
-        }
-    });
-    println!("ready");
-    for server in servers {
-        server.join().unwrap();
-    }
-}
-
-/// Answers `ip-10-200-1-2.anything` with that address; the first label's prefix asks for something odd.
-fn names(socket: &UdpSocket, failing: bool) {
-    let mut room = [0; 4096];
-    while let Ok((n, from)) = socket.recv_from(&mut room) {
-        let asked = &room[..n];
-        if let Some(reply) = reply(asked, failing) {
-            let _ = socket.send_to(&reply, from);
-        }
-    }
-}
-
-fn reply(asked: &[u8], failing: bool) -> Option<Vec<u8>> {
-    let length = usize::from(*asked.get(12)?);
-    let label = String::from_utf8_lossy(asked.get(13..13 + length)?).to_ascii_lowercase();
-    let qtype = {
-        let mut at = 12;
-        while asked[at] != 0 {
-            at += 1 + usize::from(asked[at]);
-        }
-        u16::from_be_bytes([asked[at + 1], asked[at + 2]])
-    };
-    let owner = [0xc0, 12];
-    let mut empty = answer(asked, &[]);
-    if let Some(rest) = label.strip_prefix("sf-") {
-        if failing {
-            empty[3] = 0x82;
-            return Some(empty);
-        }
-        return Some(answer(asked, &[record(&owner, 1, 60, &address(rest)?)]));
-    }
-    if let Some(rest) = label.strip_prefix("ip6-") {
-        let v6: Ipv6Addr = format!("fd20::{rest}").parse().ok()?;
-        return Some(if qtype == 28 { answer(asked, &[record(&owner, 28, 60, &v6.octets())]) } else { empty });
-    }
-    if qtype != 1 {
-        return Some(empty);
-    }
-    if let Some(rest) = label.strip_prefix("cname-") {
-        let target = wire("edge.cdn.test");
-        let at = (0xc000 | (asked.len() + 12) as u16).to_be_bytes();
-        return Some(answer(asked, &[record(&owner, 5, 60, &target), record(&at, 1, 60, &address(rest)?)]));
-    }
-    if let Some(rest) = label.strip_prefix("alien-") {
-        return Some(answer(asked, &[record(&wire("other.example.test"), 1, 60, &address(rest)?)]));
-    }
-    if let Some(rest) = label.strip_prefix("short-") {
-        return Some(answer(asked, &[record(&owner, 1, 1, &address(rest)?)]));
-    }
-    if let Some(rest) = label.strip_prefix("tc-") {
-        let mut message = answer(asked, &[record(&owner, 1, 60, &address(rest)?)]);
-        message[2] |= 2;
-        return Some(message);
-    }
-    if let Some(rest) = label.strip_prefix("junk-") {
-        let mut message = answer(asked, &[record(&owner, 1, 60, &address(rest)?)]);
-        message.push(0);
-        return Some(message);
-    }
-    if let Some(rest) = label.strip_prefix("ip-") {
-        return Some(answer(asked, &[record(&owner, 1, 60, &address(rest)?)]));
-    }
-    empty[3] = 0x83;
-    Some(empty)
-}
-
-fn address(text: &str) -> Option<[u8; 4]> {
-    let v4: Ipv4Addr = text.replace('-', ".").parse().ok()?;
-    Some(v4.octets())
-}
-
-fn resolve(socket: &UdpSocket, name: &str, server: &str, id: u16, qtype: u16) -> String {
+pub fn resolve(socket: &UdpSocket, name: &str, server: &str, id: u16, qtype: u16) -> String {
     let to: SocketAddr = (server.parse::<IpAddr>().unwrap(), 53).into();
     if let Err(error) = socket.send_to(&query(id, &wire(name), qtype), to) {
         return show(&error);
@@ -157,7 +48,7 @@ fn resolve(socket: &UdpSocket, name: &str, server: &str, id: u16, qtype: u16) ->
     }
 }
 
-fn show(error: &std::io::Error) -> String {
+pub fn show(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EPERM) => "EPERM".into(),
         Some(libc::EAGAIN) => "timeout".into(),
@@ -167,7 +58,7 @@ fn show(error: &std::io::Error) -> String {
     }
 }
 
-fn client() -> UdpSocket {
+pub fn client() -> UdpSocket {
     let socket = UdpSocket::bind("[::]:0").unwrap();
     drop(socket);
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -175,7 +66,7 @@ fn client() -> UdpSocket {
     socket
 }
 
-fn connect(address: &str, port: u16) -> String {
+pub fn connect(address: &str, port: u16) -> String {
     let start = Instant::now();
     let to = SocketAddr::new(address.parse().unwrap(), port);
     match TcpStream::connect_timeout(&to, Duration::from_millis(1500)) {
@@ -194,6 +85,7 @@ fn agent() {
     let mut raw: Option<OwnedFd> = None;
     let mut listener: Option<TcpListener> = None;
     let mut open: Option<TcpStream> = None;
+    let mut dns: Option<TcpStream> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
@@ -219,9 +111,7 @@ fn agent() {
             }
             ["raw-query", hex] => {
                 let socket = client();
-                let bytes: Vec<u8> =
-                    (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
-                socket.send_to(&bytes, (RESOLVER, 53)).map_or_else(|e| show(&e), |_| "sent".into())
+                socket.send_to(&stream::bytes(hex), (RESOLVER, 53)).map_or_else(|e| show(&e), |_| "sent".into())
             }
             ["connect", address, port] => connect(address, port.parse().unwrap()),
             ["udp", name] => {
@@ -273,6 +163,10 @@ fn agent() {
                 open = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).ok();
                 if open.is_some() { "open".into() } else { "no connection".into() }
             }
+            ["open-again", first, second, port] => {
+                open = Some(again(first, second, port.parse().unwrap()));
+                "open".into()
+            }
             ["echo"] => {
                 let stream = open.as_mut().unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(1000))).unwrap();
@@ -320,6 +214,14 @@ fn agent() {
                 if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
             }
             ["reconnect", first, second] => reconnect(first, second),
+            ["tcp-open", server] => stream::open(server, 53, &mut dns),
+            ["tcp-open", server, port] => stream::open(server, port.parse().unwrap(), &mut dns),
+            ["tcp-send", pieces @ ..] => stream::send(dns.as_mut().unwrap(), pieces),
+            ["tcp-urgent", hex] => stream::urgent(dns.as_ref().unwrap(), hex),
+            ["tcp-read", count] => stream::read(dns.as_mut().unwrap(), count.parse().unwrap()),
+            ["tcp-option", level, option] => option_of(dns.as_ref().unwrap().as_raw_fd(), level, option),
+            ["tcp-fast-open", server, hex] => stream::fast_open(server, hex, ""),
+            ["tcp-fast-open", server, hex, more] => stream::fast_open(server, hex, more),
             ["quit"] => return,
             _ => "?".into(),
         };
@@ -380,12 +282,8 @@ fn send_icmp6(fd: i32, kind: u8, _words: usize) -> String {
     if result < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
 }
 
-/// One TCP socket: connected, taken apart by AF_UNSPEC, connected to another address.
-fn reconnect(first: &str, second: &str) -> String {
-    let stream = match TcpStream::connect_timeout(&SocketAddr::new(first.parse().unwrap(), 80), Duration::from_millis(1500)) {
-        Ok(stream) => stream,
-        Err(error) => return format!("first {}", show(&error)),
-    };
+/// Takes a TCP connection apart by AF_UNSPEC and connects the socket to another address.
+fn redirect(stream: &TcpStream, second: &str, port: u16) -> std::io::Result<()> {
     let fd = stream.as_raw_fd();
     let nothing = [0u8; 16];
     // SAFETY: a zeroed sockaddr is AF_UNSPEC; afterwards a sockaddr_in built below.
@@ -393,86 +291,24 @@ fn reconnect(first: &str, second: &str) -> String {
     let to: Ipv4Addr = second.parse().unwrap();
     let mut name = [0u8; 16];
     name[0] = libc::AF_INET as u8;
-    name[2..4].copy_from_slice(&80u16.to_be_bytes());
+    name[2..4].copy_from_slice(&port.to_be_bytes());
     name[4..8].copy_from_slice(&to.octets());
     // SAFETY: 16 bytes of sockaddr_in.
     let result = unsafe { libc::connect(fd, name.as_ptr().cast(), 16) };
-    if result < 0 { show(&std::io::Error::last_os_error()) } else { "connected".into() }
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Fresh names with fresh addresses, each resolved and connected to at once.
-fn cycle(total: u64, threads: u64) {
-    let failures = AtomicU64::new(0);
-    let next = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= total {
-                        return;
-                    }
-                    let (a, b) = (n >> 8 & 255, n & 255);
-                    let name = format!("ip-10-200-{a}-{b}.n{n}.example.test");
-                    let socket = client();
-                    let said = resolve(&socket, &name, RESOLVER, n as u16, 1);
-                    let to = format!("10.200.{a}.{b}");
-                    if !said.contains("records 1") || connect(&to, 80) != "connected" {
-                        failures.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    println!("cycles {total} failures {}", failures.into_inner());
-}
-
-/// Until told to stop: what must always work, and what must never. Arguments: common, then forbidden addresses.
-fn watch(addresses: &[String]) {
-    let stop = AtomicBool::new(false);
-    let (tries, outages, passed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let socket = client();
-    for (i, address) in addresses.iter().enumerate() {
-        let name = format!("ip-{}.{}.example.test", address.replace('.', "-"), if i == 0 { "common" } else { "secret" });
-        let said = resolve(&socket, &name, RESOLVER, 5, 1);
-        assert!(said.contains("records 1"), "{said}");
+fn reconnect(first: &str, second: &str) -> String {
+    match TcpStream::connect_timeout(&SocketAddr::new(first.parse().unwrap(), 80), Duration::from_millis(1500)) {
+        Ok(stream) => redirect(&stream, second, 80).map_or_else(|e| show(&e), |()| "connected".into()),
+        Err(error) => format!("first {}", show(&error)),
     }
-    println!("watching");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut turn = 0u16;
-            while !stop.load(Ordering::Relaxed) {
-                tries.fetch_add(1, Ordering::Relaxed);
-                turn = turn.wrapping_add(1);
-                // The server must keep up: when its queue is full it drops SYNs, which would look like an outage.
-                std::thread::sleep(Duration::from_micros(300));
-                let said = connect(&addresses[0], 80);
-                if said != "connected" {
-                    eprintln!("outage: {said}");
-                    outages.fetch_add(1, Ordering::Relaxed);
-                }
-                let name = format!("ip-{}.common.example.test", addresses[0].replace('.', "-"));
-                let said = resolve(&socket, &name, RESOLVER, turn, 1);
-                if !said.contains("records 1") {
-                    eprintln!("outage: {said}");
-                    outages.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        scope.spawn(|| {
-            let quick = UdpSocket::bind("0.0.0.0:0").unwrap();
-            while !stop.load(Ordering::Relaxed) {
-                for address in &addresses[1..] {
-                    tries.fetch_add(1, Ordering::Relaxed);
-                    if quick.send_to(b"x", (address.as_str(), 7777)).is_ok() || connect(address, 80) == "connected" {
-                        passed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            }
-        });
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).unwrap();
-        stop.store(true, Ordering::Relaxed);
-    });
-    println!("tries {} outages {} passed {}", tries.into_inner(), outages.into_inner(), passed.into_inner());
+}
+
+fn again(first: &str, second: &str, port: u16) -> TcpStream {
+    let to = SocketAddr::new(first.parse().unwrap(), port);
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).unwrap();
+    stream.write_all(b"ping").unwrap();
+    redirect(&stream, second, port).unwrap();
+    stream
 }

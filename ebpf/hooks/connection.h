@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* TCP connections as they begin and end. */
+#ifndef CONNECTION_H
+#define CONNECTION_H
+
+#include "lib/inbound.h"
+#include "lib/verdict.h"
+
+/* include/uapi/linux/bpf.h */
+#define SOCK_OPS_CONNECT 3
+#define SOCK_OPS_ACTIVE_ESTABLISHED 4
+#define SOCK_OPS_PASSIVE_ESTABLISHED 5
+#define SOCK_OPS_STATE 10
+#define SOCK_OPS_LISTEN 11
+#define SOCK_OPS_STATE_FLAG 4
+/* enum in include/net/tcp_states.h */
+#define STATE_CLOSE 7
+
+static __always_inline void read_remote(struct bpf_sock_ops *ctx, union address *peer)
+{
+	if (ctx->family == FAMILY_INET) {
+		__u32 v4 = ctx->remote_ip4;
+
+		OPAQUE(v4); /* else clang merges the loads: "dereference of modified ctx ptr" */
+		map_v4(peer, v4);
+	} else {
+		peer->word[0] = ctx->remote_ip6[0];
+		peer->word[1] = ctx->remote_ip6[1];
+		peer->word[2] = ctx->remote_ip6[2];
+		peer->word[3] = ctx->remote_ip6[3];
+	}
+}
+
+/* A connection that came in from outside; its peer's SYN was seen on a device other than loopback. */
+static __always_inline void mark_accepted(struct bpf_sock_ops *ctx, struct fqdn_sock *sock)
+{
+	struct fqdn_inbound_key key = {};
+	union address peer;
+
+	read_remote(ctx, &peer);
+	inbound_key(&key, sock->netns, &peer, bpf_ntohl(ctx->remote_port), ctx->local_port, PROTO_TCP);
+	if (!bpf_map_lookup_elem(&inbound, &key))
+		return;
+	bpf_map_delete_elem(&inbound, &key);
+	__builtin_memcpy(sock->peer, peer.bytes, 16);
+	sock->peer_port = key.port;
+	sock->flags |= FQDN_SOCK_ACCEPTED;
+}
+
+/* Nothing was queued before the connection stood (TCP Fast Open does): it would never meet the stream's programs. */
+static __always_inline bool is_fresh(struct bpf_sock *sk, struct fqdn_sock *sock)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tcp || tcp->write_seq != tcp->snd_una)
+		return false;
+	sock->judged = tcp->write_seq;
+	return true;
+}
+
+/*
+ * A workload's connection to a DNS port is given to the stream's programs. One that cannot be is left as it is, and
+ * egress lets no byte of it pass.
+ */
+static __always_inline void cover_stream(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct fqdn_sock *sock)
+{
+	const struct fqdn_image_head *head;
+	struct fqdn_stream stream = {};
+	struct fqdn_usage *share;
+	struct job job = {};
+	union address peer;
+
+	stream.cgroup = READ_ONCE(sock->workload); /* by the SYN that egress judged */
+	if (!stream.cgroup || open_policy(&job, stream.cgroup, &head))
+		return;
+	read_remote(ctx, &peer);
+	stream.port = bpf_ntohl(ctx->remote_port);
+	__builtin_memcpy(stream.server, peer.bytes, 16);
+	if (is_translated(head, sock, &peer, stream.port)) {
+		__builtin_memcpy(stream.asked, sock->asked, 16);
+		stream.asked_port = sock->asked_port;
+	} else if (is_dns_port(head, stream.port)) {
+		__builtin_memcpy(stream.asked, peer.bytes, 16);
+		stream.asked_port = stream.port;
+	} else {
+		return;
+	}
+	share = usage_of_workload(stream.cgroup);
+	if (!share || !take_share(&share->streams, FQDN_STREAMS_QUOTA)) {
+		count(FQDN_COUNT_STREAMS_FULL);
+		return;
+	}
+	sock->cookie = bpf_get_socket_cookie(ctx);
+	if (!is_fresh(sk, sock) || bpf_map_update_elem(&stream_owners, &sock->cookie, &stream, BPF_NOEXIST)) {
+		give_share(&share->streams);
+		count(FQDN_COUNT_STREAM_UNCOVERED);
+		return;
+	}
+	bpf_sock_ops_cb_flags_set(ctx, SOCK_OPS_STATE_FLAG); /* so that its end is told */
+	if (bpf_sock_hash_update(ctx, &streams, &sock->cookie, BPF_NOEXIST)) {
+		count(FQDN_COUNT_STREAM_UNCOVERED);
+		return;
+	}
+	sock->flags |= FQDN_SOCK_STREAM;
+}
+
+static __always_inline void end_stream(struct fqdn_sock *sock)
+{
+	__u64 cookie = sock->cookie;
+	struct fqdn_stream *stream = cookie ? bpf_map_lookup_elem(&stream_owners, &cookie) : NULL;
+	struct fqdn_usage *share;
+	__u64 cgroup;
+
+	sock->flags &= ~FQDN_SOCK_STREAM;
+	sock->cookie = 0;
+	if (!stream)
+		return;
+	cgroup = stream->cgroup;
+	if (bpf_map_delete_elem(&stream_owners, &cookie))
+		return;
+	share = bpf_map_lookup_elem(&usage, &cgroup);
+	if (share)
+		give_share(&share->streams);
+}
+
+SEC("sockops")
+int fqdn_sockops(struct bpf_sock_ops *ctx)
+{
+	struct fqdn_node *node = the_node();
+	struct bpf_sock *sk = ctx->sk;
+	struct fqdn_sock *sock;
+
+	if (!sk)
+		return 1;
+	switch (ctx->op) {
+	case SOCK_OPS_CONNECT:
+	case SOCK_OPS_LISTEN:
+	case SOCK_OPS_PASSIVE_ESTABLISHED:
+	case SOCK_OPS_ACTIVE_ESTABLISHED:
+	case SOCK_OPS_STATE:
+		break;
+	default:
+		return 1;
+	}
+	/* Sockets that the kernel makes (MPTCP's, accepted ones) never pass sock_create. */
+	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!sock)
+		return 1;
+	if (ctx->op == SOCK_OPS_STATE) {
+		if (ctx->args[1] == STATE_CLOSE)
+			end_stream(sock);
+		return 1;
+	}
+	sock->netns = bpf_get_netns_cookie(ctx);
+	if (!node || !node->workloads)
+		return 1;
+	if (ctx->op == SOCK_OPS_PASSIVE_ESTABLISHED)
+		mark_accepted(ctx, sock);
+	if (ctx->op == SOCK_OPS_ACTIVE_ESTABLISHED)
+		cover_stream(ctx, sk, sock);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What leaves by a device of a workload's namespace, after all cgroup hooks: refused queries are turned into their
+ * answers, and packets that never met those hooks are stopped.
+ */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "lib/verdict.h"
+
+/* include/uapi/linux/bpf.h: enum tcx_action_base, the same numbers as TC_ACT_* */
+#define DEVICE_NEXT -1
+#define DEVICE_PASS 0
+#define DEVICE_DROP 2
+/* include/linux/socket.h */
+#define FAMILY_PACKET 17
+#define FAMILY_XDP 44
+#define ETHERNET_HEADER 14
+
+/* Offsets from the device's header on; egress marks only packets without options and extension headers. */
+#define V4_ADDRESSES (ETHERNET_HEADER + 12)
+#define V6_ADDRESSES (ETHERNET_HEADER + 8)
+#define V4_UDP (ETHERNET_HEADER + 20)
+#define V6_UDP (ETHERNET_HEADER + 40)
+
+static __always_inline int swap(struct __sk_buff *skb, __u32 at, __u32 size)
+{
+	__u8 first[16], second[16];
+
+	if (bpf_skb_load_bytes(skb, at, first, size) || bpf_skb_load_bytes(skb, at + size, second, size))
+		return -1;
+	return bpf_skb_store_bytes(skb, at, second, size, 0) || bpf_skb_store_bytes(skb, at + size, first, size, 0);
+}
+
+/*
+ * The query becomes the answer that says no. What is swapped leaves the checksum as it is; for the flags it is
+ * corrected, where there is one (RFC 768: 0 = none).
+ */
+static __always_inline int answer_query(struct __sk_buff *skb, __u32 how)
+{
+	bool v4 = skb->protocol == ETHERTYPE_IPV4;
+	__u32 udp = v4 ? V4_UDP : V6_UDP;
+	__u32 flags_at = udp + 8 + 2;
+	__be16 before, after;
+	__u8 flags[2];
+
+	if ((v4 ? swap(skb, V4_ADDRESSES, 4) : swap(skb, V6_ADDRESSES, 16)) || swap(skb, udp, 2) || swap(skb, 0, 6))
+		return -1;
+	if (bpf_skb_load_bytes(skb, flags_at, &before, 2))
+		return -1;
+	__builtin_memcpy(flags, &before, 2);
+	flags[0] = DNS_FLAG_QR | (flags[0] & DNS_FLAG_RD);
+	flags[1] = DNS_FLAG_RA | (flags[1] & DNS_FLAG_CD) | refusal_code(how);
+	__builtin_memcpy(&after, flags, 2);
+	if (bpf_skb_store_bytes(skb, flags_at, &after, 2, 0))
+		return -1;
+	return bpf_l4_csum_replace(skb, udp + 6, before, after, 2 | BPF_F_MARK_MANGLED_0);
+}
+
+/* A packet socket of a workload whose policy denies by default. */
+static __always_inline int judge_packet_socket(struct __sk_buff *skb)
+{
+	const struct fqdn_image_head *head;
+	__u64 cgroup = bound_ancestor(skb);
+	struct job job = {};
+	int why;
+
+	if (!cgroup)
+		return DEVICE_NEXT;
+	why = open_policy(&job, cgroup, &head);
+	if (!why && !(job.binding->flags & (FQDN_BINDING_ENFORCED | FQDN_BINDING_DENIES)))
+		return DEVICE_NEXT;
+	return refuse(cgroup, why ? why : FQDN_COUNT_PACKET_SOCKET) == PASS ? DEVICE_NEXT : DEVICE_DROP;
+}
+
+SEC("classifier")
+int fqdn_device(struct __sk_buff *skb)
+{
+	struct fqdn_node *node = the_node();
+	struct bpf_sock *sk = skb->sk;
+	__u32 how;
+
+	if (!node || !node->workloads)
+		return DEVICE_NEXT;
+	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
+		how = skb->mark & REFUSE_BITS;
+		if (!how || answer_query(skb, how))
+			return DEVICE_DROP;
+		count(FQDN_COUNT_REFUSAL_ANSWERED);
+		/* On loopback it arrives by itself; a redirection there would lose its route ("martian source"). */
+		return skb->ifindex == LOOPBACK_DEVICE ? DEVICE_PASS : bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	}
+	if (sk && (sk->family == FAMILY_PACKET || sk->family == FAMILY_XDP))
+		return judge_packet_socket(skb);
+	return DEVICE_NEXT;
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Every packet that a socket sends. */
+#ifndef EGRESS_H
+#define EGRESS_H
+
+#include "lib/inbound.h"
+#include "lib/neighbour.h"
+#include "lib/verdict.h"
+
+/* enum in include/net/tcp_states.h */
+#define STATE_LISTEN 10
+/* include/linux/net.h */
+#define TYPE_RAW 3
+
+/* A listening socket speaks only in handshakes; it has no verdict of its own (SYN-ACKs run with it as skb->sk). */
+static __always_inline bool is_handshake(struct __sk_buff *skb, const struct flow *f)
+{
+	bool syn_ack = (f->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == (TCP_FLAG_SYN | TCP_FLAG_ACK);
+
+	return (syn_ack || (f->tcp_flags & TCP_FLAG_RST)) && skb->len <= f->payload;
+}
+
+/* The device has our program and can turn the packet round: plain headers, a device that we know. */
+static __always_inline bool can_answer(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+{
+	struct fqdn_device_key key = { .ifindex = skb->ifindex };
+
+	if (!sock || !sock->netns || f->payload != (is_v4(&f->dest) ? 28 : 48))
+		return false;
+	key.netns = sock->netns;
+	return bpf_map_lookup_elem(&devices, &key) != NULL;
+}
+
+/*
+ * A query that is refused: passed under a mark to the device's program, which makes the answer of it. A packet that
+ * no such program will meet is dropped here.
+ */
+static __always_inline int turn_round(struct job *job, const struct fqdn_image_head *head, const struct fqdn_node *node, const struct fqdn_sock *sock)
+{
+	struct __sk_buff *skb = job->skb;
+	__u32 how = refusal_of(head);
+
+	if (!how || !node->refuse_mark || !can_answer(skb, &job->s->flow, sock)) {
+		count(FQDN_COUNT_REFUSAL_SILENT);
+		return DROP;
+	}
+	skb->mark = node->refuse_mark | how;
+	return PASS;
+}
+
+/* A DNS query over UDP. */
+static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node)
+{
+	struct scratch *s = job->s;
+	union address server = s->flow.dest;
+	__u16 port = s->flow.dest_port;
+	__u64 cookie = bpf_get_socket_cookie(job->skb);
+	bool translated = is_translated(head, sock, &server, port);
+	int why;
+
+	if (!load_message(job) || (translated && is_denied(job)))
+		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
+	if (translated) {
+		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
+		s->flow.dest_port = sock->asked_port;
+	}
+	why = judge_message(job);
+	if (!why)
+		count(FQDN_COUNT_QUERY_ALLOWED);
+	else if (refuse(s->cgroup, why) == DROP)
+		return why == FQDN_COUNT_QUERY_REFUSED ? turn_round(job, head, node, sock) : DROP;
+	else if (why == FQDN_COUNT_QUERY_MALFORMED)
+		return PASS;
+	/* A translation may turn the answer's source back, or not. */
+	if (translated) {
+		set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
+		await_answer(job, sock, node);
+	}
+	set_asked(s, cookie, &server, port);
+	await_answer(job, sock, node);
+	return PASS;
+}
+
+/* TCP to a DNS port: the handshake to a server that a rule names; bytes only where the stream's programs judge them. */
+static __always_inline int judge_stream_packet(struct job *job, const struct fqdn_sock *sock)
+{
+	struct scratch *s = job->s;
+	__u32 end = s->flow.sequence + job->skb->len - s->flow.payload;
+	bool carries = job->skb->len > s->flow.payload;
+	/* Sequence numbers wrap: before() of include/net/tcp.h. */
+	bool judged = sock && (sock->flags & FQDN_SOCK_STREAM) && (__s32)(READ_ONCE(sock->judged) - end) >= 0;
+
+	/* An urgent byte is taken out of the stream at the other end, whose framing then is not ours. */
+	if ((s->flow.tcp_flags & TCP_FLAG_URG) || (carries && !judged) || !is_named_server(job))
+		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+	count(FQDN_COUNT_ALLOWED);
+	return PASS;
+}
+
+/* `sock` = where to remember an allowed flow, or none. */
+static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock)
+{
+	struct scratch *s = job->s;
+
+	bool reached = may_reach(job);
+
+	if (!reached && !(sock && may_stay(job, sk, sock)))
+		return refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+	mark_asked(sock, &s->flow);
+	if (sock) {
+		if (reached && s->flow.proto == PROTO_TCP)
+			keep_socket_name(job, sk, sock);
+		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
+		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
+	}
+	count(FQDN_COUNT_ALLOWED);
+	return PASS;
+}
+
+SEC("cgroup_skb/egress")
+int fqdn_egress(struct __sk_buff *skb)
+{
+	const struct fqdn_image_head *head;
+	struct job job = { .skb = skb };
+	struct fqdn_node *node = the_node();
+	struct fqdn_sock *sock;
+	struct bpf_sock *sk = skb->sk;
+	bool forged = false, raw, enforced, dns;
+	struct flow f;
+	__u64 cgroup;
+	int verdict, why;
+
+	if (!node || !node->workloads || !sk)
+		return PASS;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return PASS; /* this hook runs for full sockets only (BPF_CGROUP_RUN_PROG_INET_EGRESS) */
+	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	cgroup = workload_of(skb, sock, READ_ONCE(node->epoch));
+	if (!cgroup)
+		return PASS;
+	raw = sk->type == TYPE_RAW;
+
+	why = read_flow(skb, &f);
+	if (why)
+		return refuse(cgroup, why);
+	why = open_policy(&job, cgroup, &head);
+	if (why)
+		return refuse(cgroup, why);
+	/* Before everything that passes, and in audit mode too: what poses as a resolver teaches others. */
+	if (f.source_port && is_dns_port(head, f.source_port) && resolver_entries(head->generation, &f.source)) {
+		count(FQDN_COUNT_FORGED_ANSWER);
+		return DROP;
+	}
+	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job.binding->version))
+		return PASS;
+	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
+	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES)) {
+		count(FQDN_COUNT_ALLOWED_UNENFORCED);
+		mark_asked(sock, &f);
+		return PASS;
+	}
+
+	dns = is_dns_port(head, f.dest_port) || is_translated(head, sock, &f.dest, f.dest_port);
+	/* A stub of the workload's own is its own business; one that the profile names is a resolver like any other. */
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw &&
+	    !(dns && resolver_entries(head->generation, &f.dest))) {
+		count(FQDN_COUNT_ALLOWED_LOCAL);
+		return PASS;
+	}
+	if (is_neighbour_message(skb, &f, sock, &forged)) {
+		count(FQDN_COUNT_ALLOWED_NEIGHBOUR);
+		return PASS;
+	}
+	if (forged && enforced)
+		return refuse(cgroup, FQDN_COUNT_NEIGHBOUR_FORGED);
+	if (f.proto == PROTO_TCP && sk->state == STATE_LISTEN) {
+		if (!is_handshake(skb, &f))
+			return refuse(cgroup, FQDN_COUNT_LISTENER_DATA);
+		count(FQDN_COUNT_ALLOWED_REPLY);
+		return PASS;
+	}
+	/* A raw socket hears what others were sent: peers of others are none of its own. */
+	if (!raw && is_reply(&f, sock)) {
+		count(FQDN_COUNT_ALLOWED_REPLY);
+		return PASS;
+	}
+	if (enforced && dns && f.proto == PROTO_UDP && skb->gso_segs > 1)
+		return refuse(cgroup, FQDN_COUNT_QUERY_SEGMENTED);
+
+	job.s = take_scratch();
+	if (!job.s)
+		return refuse(cgroup, FQDN_COUNT_SCRATCH_BUSY);
+	prepare(&job, head, cgroup, &f);
+	if (!enforced) {
+		verdict = is_denied(&job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
+		mark_asked(sock, &f);
+	} else if (!dns) {
+		verdict = judge_packet(&job, sk, raw ? NULL : sock);
+	} else if (f.proto == PROTO_UDP) {
+		verdict = judge_query(&job, head, sock, node);
+	} else if (f.proto == PROTO_TCP) {
+		verdict = judge_stream_packet(&job, raw ? NULL : sock);
+	} else {
+		verdict = refuse(cgroup, FQDN_COUNT_QUERY_MALFORMED);
+	}
+	give_back(job.s);
+	return verdict;
+}
+
+#endif

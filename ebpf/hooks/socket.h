@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What is asked of a socket before any packet: made, connected, sent on, given options. */
+#ifndef SOCKET_H
+#define SOCKET_H
+
+#include "lib/inbound.h"
+#include "lib/verdict.h"
+
+/* The only place where `current` is surely the socket's own. */
+SEC("cgroup/sock_create")
+int fqdn_sock_create(struct bpf_sock *ctx)
+{
+	struct fqdn_node *node = the_node();
+	struct fqdn_sock *sock = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!sock)
+		return PASS;
+	sock->netns = bpf_get_netns_cookie(ctx);
+	sock->creator = bpf_get_current_cgroup_id();
+	sock->tgid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(sock->comm, sizeof(sock->comm));
+	sock->flags |= FQDN_SOCK_CREATED;
+	if (node && node->workloads) {
+		__u64 epoch = READ_ONCE(node->epoch);
+
+		remember_workload(sock, epoch, bound_ancestor_of_current());
+	}
+	return PASS;
+}
+
+/*
+ * Refuses at once what egress would drop in silence. Whose socket it is must be known from its storage: no
+ * helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to egress.
+ */
+static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const union address *dest, bool connects)
+{
+	const struct fqdn_image_head *head;
+	struct bpf_sock *sk = ctx->sk;
+	struct job job = {};
+	struct fqdn_node *node = the_node();
+	struct fqdn_sock *sock;
+	struct flow f = {};
+	__u64 cgroup = 0;
+	int verdict = PASS;
+	bool enforced;
+
+	if (!sk)
+		return PASS;
+	sock = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	if (!sock)
+		return PASS;
+	__builtin_memcpy(sock->asked, dest->bytes, 16);
+	sock->asked_port = bpf_ntohs(ctx->user_port);
+	sock->flags &= ~(FQDN_SOCK_ACCEPTED | FQDN_SOCK_STREAM);
+	if (connects && ctx->protocol == PROTO_UDP) {
+		/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
+		sock->flags |= FQDN_SOCK_CONNECTED;
+		return PASS;
+	}
+	if (!node || !node->workloads)
+		return PASS;
+	if (!cached_workload(sock, READ_ONCE(node->epoch), &cgroup) || !cgroup)
+		return PASS;
+	f.dest = *dest;
+	f.source_port = sk->src_port;
+	f.dest_port = bpf_ntohs(ctx->user_port);
+	f.proto = ctx->protocol;
+	if (!f.dest_port || (f.proto != PROTO_TCP && f.proto != PROTO_UDP))
+		return PASS;
+	if (open_policy(&job, cgroup, &head))
+		return PASS; /* egress refuses and counts it */
+	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
+	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES))
+		return PASS;
+	if (f.proto == PROTO_UDP && ((enforced && is_dns_port(head, f.dest_port)) || came_in(sock, &f)))
+		return PASS;
+	/* A local destination may be an address of the netns that is not 127.0.0.1; that only egress sees. */
+	if (in_own_netns(sock, node) && is_loopback(&f.dest))
+		return PASS;
+	job.s = take_scratch();
+	if (!job.s)
+		return PASS;
+	prepare(&job, head, cgroup, &f);
+	if (enforced && is_dns_port(head, f.dest_port)) {
+		if (!is_named_server(&job))
+			verdict = refuse(cgroup, FQDN_COUNT_QUERY_TCP);
+	} else if (enforced ? !may_reach(&job) : is_denied(&job)) {
+		verdict = refuse(cgroup, FQDN_COUNT_CONNECT_REFUSED);
+	}
+	give_back(job.s);
+	return verdict;
+}
+
+static __always_inline int judge_v4(struct bpf_sock_addr *ctx, bool connects)
+{
+	union address dest;
+
+	map_v4(&dest, ctx->user_ip4);
+	return judge_destination(ctx, &dest, connects);
+}
+
+static __always_inline int judge_v6(struct bpf_sock_addr *ctx, bool connects)
+{
+	union address dest;
+
+	dest.word[0] = ctx->user_ip6[0];
+	dest.word[1] = ctx->user_ip6[1];
+	dest.word[2] = ctx->user_ip6[2];
+	dest.word[3] = ctx->user_ip6[3];
+	return judge_destination(ctx, &dest, connects);
+}
+
+SEC("cgroup/connect4")
+int fqdn_connect4(struct bpf_sock_addr *ctx)
+{
+	return judge_v4(ctx, true);
+}
+
+SEC("cgroup/connect6")
+int fqdn_connect6(struct bpf_sock_addr *ctx)
+{
+	return judge_v6(ctx, true);
+}
+
+SEC("cgroup/sendmsg4")
+int fqdn_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return judge_v4(ctx, false);
+}
+
+SEC("cgroup/sendmsg6")
+int fqdn_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return judge_v6(ctx, false);
+}
+
+/* include/linux/socket.h and the uapi headers of each option */
+#define LEVEL_IP 0
+#define LEVEL_TCP 6
+#define LEVEL_IPV6 41
+#define LEVEL_PACKET 263
+#define LEVEL_XDP 283
+#define OPTION_IP_FREEBIND 15
+#define OPTION_IP_TRANSPARENT 19
+#define OPTION_TCP_ULP 31
+#define OPTION_IPV6_TRANSPARENT 75
+#define OPTION_IPV6_FREEBIND 78
+#define OPTION_PACKET_QDISC_BYPASS 20
+
+static __always_inline bool leads_round(__s32 level, __s32 name)
+{
+	return level == LEVEL_XDP || (level == LEVEL_PACKET && name == OPTION_PACKET_QDISC_BYPASS) ||
+	       (level == LEVEL_IP && (name == OPTION_IP_FREEBIND || name == OPTION_IP_TRANSPARENT)) ||
+	       (level == LEVEL_IPV6 && (name == OPTION_IPV6_FREEBIND || name == OPTION_IPV6_TRANSPARENT));
+}
+
+SEC("cgroup/setsockopt")
+int fqdn_setsockopt(struct bpf_sockopt *ctx)
+{
+	struct fqdn_node *node = the_node();
+	bool refused = leads_round(ctx->level, ctx->optname);
+	__u64 cgroup;
+
+	/* Encryption below what is judged: the bytes on the wire would be others. */
+	if (ctx->level == LEVEL_TCP && ctx->optname == OPTION_TCP_ULP && ctx->sk) {
+		struct fqdn_sock *sock = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
+
+		refused = sock && (sock->flags & FQDN_SOCK_STREAM);
+	}
+	if (refused && node && node->workloads) {
+		cgroup = bound_ancestor_of_current();
+		if (cgroup)
+			return refuse(cgroup, FQDN_COUNT_OPTION_REFUSED);
+	}
+	/* 0 = the kernel takes the caller's buffer, which may be longer than the page that we are shown. */
+	ctx->optlen = 0;
+	return PASS;
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Refusing, and the policy that a judgement needs. */
+#ifndef VERDICT_H
+#define VERDICT_H
+
+#include "answer.h"
+
+#define PASS 1
+#define DROP 0
+/* How a query is refused: the two bits of IMAGE_REFUSE_SHIFT, which ride in the mark. 0 = in silence. */
+#define REFUSE_BITS 3
+
+static __always_inline bool is_audited(__u64 cgroup)
+{
+	struct fqdn_workload *workload = bpf_map_lookup_elem(&workloads, &cgroup);
+
+	return workload && workload->mode == FQDN_MODE_AUDIT;
+}
+
+/* What a workload in audit mode would have been refused is counted and passed. */
+static __noinline int refuse(__u64 cgroup, __u32 reason)
+{
+	count(reason);
+	if (is_audited(cgroup)) {
+		count(FQDN_COUNT_ALLOWED_AUDIT);
+		return PASS;
+	}
+	return DROP;
+}
+
+/*
+ * Image, head and binding for a workload. 0, or the reason for which it is denied. The binding is looked up
+ * for the image just read, never for another.
+ */
+static __always_inline int open_policy(struct job *job, __u64 cgroup, const struct fqdn_image_head **head)
+{
+	struct fqdn_binding_key key = { .cgroup = cgroup };
+
+	if (!open_image(job))
+		return FQDN_COUNT_IMAGE_MISSING;
+	*head = image_head(job);
+	if (!*head)
+		return FQDN_COUNT_IMAGE_MISSING;
+	key.generation = (*head)->generation;
+	job->binding = bpf_map_lookup_elem(&bindings, &key);
+	return job->binding ? 0 : FQDN_COUNT_BINDING_MISSING;
+}
+
+static __always_inline void prepare(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct flow *f)
+{
+	struct scratch *s = job->s;
+
+	s->generation = head->generation;
+	s->has_star = head->flags & FQDN_IMAGE_STAR;
+	s->cgroup = cgroup;
+	s->now = bpf_ktime_get_boot_ns();
+	s->flow = *f;
+}
+
+/* RFC 1035 section 4.1.1, RFC 2308 section 2: NXDOMAIN, no data, REFUSED. */
+static __always_inline __u8 refusal_code(__u32 how)
+{
+	return how == 1 ? 3 : how == 2 ? 0 : 5;
+}
+
+static __always_inline __u32 refusal_of(const struct fqdn_image_head *head)
+{
+	return head->flags >> FQDN_IMAGE_REFUSE_SHIFT & REFUSE_BITS;
+}
+
+/* A message to a DNS port, read into `job->s`, whose server is in `flow`: may its question be asked? 0, or why not. */
+static __always_inline int judge_message(struct job *job)
+{
+	if (!read_query(job))
+		return FQDN_COUNT_QUERY_MALFORMED;
+	return may_ask(job) ? 0 : FQDN_COUNT_QUERY_REFUSED;
+}
+
+/*
+ * The server as the socket asked for it, where a translation leads to another address or port (bypass row 5): both
+ * must be resolvers, for another thread may have asked for something else on the same socket meanwhile.
+ */
+static __always_inline bool is_translated(const struct fqdn_image_head *head, const struct fqdn_sock *sock, const union address *server, __u16 port)
+{
+	union address asked;
+
+	if (!sock || !sock->asked_port || !is_dns_port(head, sock->asked_port))
+		return false;
+	if (sock->asked_port == port && same_address(sock->asked, server))
+		return false;
+	__builtin_memcpy(asked.bytes, sock->asked, 16);
+	return resolver_entries(head->generation, server) && resolver_entries(head->generation, &asked);
+}
+
+/* A rule names the server at least: the handshake may go there, what is asked is judged later. */
+static __noinline int is_named_server(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	if (is_denied(job))
+		return 0;
+	return resolver_entries(s->generation, &s->flow.dest) || address_class(job, &s->flow.dest);
+}
+
+#endif

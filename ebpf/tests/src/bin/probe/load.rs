@@ -1,0 +1,120 @@
+//! Workloads under load: fresh names one after the other, floods, and a watch over what must always or never work.
+
+use crate::{client, connect, resolve, stream};
+use kernel_tests::packet::query;
+use kernel_tests::{RESOLVER, wire};
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Arguments: how many, threads, number of the first, `tcp` or nothing. Fresh names with fresh addresses, each resolved
+/// and connected to at once.
+pub fn cycle(arguments: &[String]) {
+    let number = |i: usize| arguments.get(i).map_or(0, |a| a.parse::<u64>().unwrap());
+    let (total, threads, first) = (number(0), number(1), number(2));
+    let over_tcp = arguments.get(3).is_some_and(|a| a == "tcp");
+    let failures = AtomicU64::new(0);
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut dns = None;
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= total {
+                        return;
+                    }
+                    let n = n + first;
+                    let (a, b) = (n >> 8 & 255, n & 255);
+                    let name = format!("ip-10-200-{a}-{b}.n{n}.example.test");
+                    let known = if over_tcp {
+                        if dns.is_none() {
+                            stream::open(RESOLVER, 53, &mut dns);
+                        }
+                        let message = query(n as u16, &wire(&name), 1);
+                        let hex: String =
+                            (message.len() as u16).to_be_bytes().iter().chain(&message).map(|b| format!("{b:02x}")).collect();
+                        let connection = dns.as_mut().unwrap();
+                        stream::send(connection, &[&hex]) == "sent" && stream::read(connection, 1).ends_with(":0:1")
+                    } else {
+                        resolve(&client(), &name, RESOLVER, n as u16, 1).contains("records 1")
+                    };
+                    if !known || connect(&format!("10.200.{a}.{b}"), 80) != "connected" {
+                        failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    println!("cycles {total} failures {}", failures.into_inner());
+}
+
+/// Asks so many fresh names and waits for no single answer; reads what comes.
+pub fn flood(arguments: &[String]) {
+    let total: u64 = arguments[0].parse().unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut room = [0; 2048];
+    let (mut sent, mut answers) = (0u64, 0u64);
+    while sent < total {
+        let (a, b) = (sent >> 8 & 255, sent & 255);
+        let name = format!("ip-10-201-{a}-{b}.f{sent}.example.test");
+        if socket.send_to(&query(sent as u16, &wire(&name), 1), (RESOLVER, 53)).is_ok() {
+            sent += 1;
+        }
+        while socket.recv_from(&mut room).is_ok() {
+            answers += 1;
+        }
+    }
+    println!("sent {sent} answers {answers}");
+}
+
+/// Until told to stop: what must always work, and what must never. Arguments: common, then forbidden addresses.
+pub fn watch(addresses: &[String]) {
+    let stop = AtomicBool::new(false);
+    let (tries, outages, passed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let socket = client();
+    for (i, address) in addresses.iter().enumerate() {
+        let name = format!("ip-{}.{}.example.test", address.replace('.', "-"), if i == 0 { "common" } else { "secret" });
+        let said = resolve(&socket, &name, RESOLVER, 5, 1);
+        assert!(said.contains("records 1"), "{said}");
+    }
+    println!("watching");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut turn = 0u16;
+            while !stop.load(Ordering::Relaxed) {
+                tries.fetch_add(1, Ordering::Relaxed);
+                turn = turn.wrapping_add(1);
+                // The server must keep up: when its queue is full it drops SYNs, which would look like an outage.
+                std::thread::sleep(Duration::from_micros(300));
+                let said = connect(&addresses[0], 80);
+                if said != "connected" {
+                    eprintln!("outage: {said}");
+                    outages.fetch_add(1, Ordering::Relaxed);
+                }
+                let name = format!("ip-{}.common.example.test", addresses[0].replace('.', "-"));
+                let said = resolve(&socket, &name, RESOLVER, turn, 1);
+                if !said.contains("records 1") {
+                    eprintln!("outage: {said}");
+                    outages.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        scope.spawn(|| {
+            let quick = UdpSocket::bind("0.0.0.0:0").unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                for address in &addresses[1..] {
+                    tries.fetch_add(1, Ordering::Relaxed);
+                    if quick.send_to(b"x", (address.as_str(), 7777)).is_ok() || connect(address, 80) == "connected" {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).unwrap();
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("tries {} outages {} passed {}", tries.into_inner(), outages.into_inner(), passed.into_inner());
+}

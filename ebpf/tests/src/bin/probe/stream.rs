@@ -1,0 +1,87 @@
+//! DNS over TCP as a workload speaks it: bytes in pieces of its choice.
+
+use crate::show;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+pub fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+pub fn open(server: &str, port: u16, dns: &mut Option<TcpStream>) -> String {
+    let to = SocketAddr::new(server.parse::<IpAddr>().unwrap(), port);
+    match TcpStream::connect_timeout(&to, Duration::from_millis(1500)) {
+        Ok(stream) => {
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(1500))).unwrap();
+            *dns = Some(stream);
+            "open".into()
+        }
+        Err(error) => show(&error),
+    }
+}
+
+/// Each piece by a send of its own; `-` = a moment's pause.
+pub fn send(stream: &mut TcpStream, pieces: &[&str]) -> String {
+    for piece in pieces {
+        if *piece == "-" {
+            std::thread::sleep(Duration::from_millis(2));
+        } else if let Err(error) = stream.write_all(&bytes(piece)) {
+            return show(&error);
+        }
+    }
+    "sent".into()
+}
+
+/// The last byte is sent out of band.
+pub fn urgent(stream: &TcpStream, hex: &str) -> String {
+    let all = bytes(hex);
+    // SAFETY: a buffer and its length.
+    let sent = unsafe { libc::send(stream.as_raw_fd(), all.as_ptr().cast(), all.len(), libc::MSG_OOB) };
+    if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+}
+
+/// Messages as they arrive: id, code, records.
+pub fn read(stream: &mut TcpStream, count: usize) -> String {
+    let mut said = Vec::new();
+    for _ in 0..count {
+        let mut length = [0; 2];
+        if let Err(error) = stream.read_exact(&mut length) {
+            said.push(if error.kind() == std::io::ErrorKind::UnexpectedEof { "closed".into() } else { show(&error) });
+            break;
+        }
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        if stream.read_exact(&mut message).is_err() {
+            said.push("cut".into());
+            break;
+        }
+        let records = u16::from_be_bytes([message[6], message[7]]);
+        said.push(format!("{}:{}:{records}", message[1], message[3] & 15));
+    }
+    said.join(" ")
+}
+
+/// A query in the very first segment (MSG_FASTOPEN), more behind it, then whatever comes.
+pub fn fast_open(server: &str, hex: &str, more: &str) -> String {
+    // SAFETY: a plain system call; the descriptor is owned at once.
+    let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) };
+    let message = bytes(hex);
+    let mut name = [0u8; 16];
+    name[0] = libc::AF_INET as u8;
+    name[2..4].copy_from_slice(&53u16.to_be_bytes());
+    name[4..8].copy_from_slice(&server.parse::<Ipv4Addr>().unwrap().octets());
+    // SAFETY: buffers and their lengths.
+    let sent = unsafe {
+        libc::sendto(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_FASTOPEN, name.as_ptr().cast(), 16)
+    };
+    if sent < 0 {
+        return show(&std::io::Error::last_os_error());
+    }
+    let mut stream = TcpStream::from(fd);
+    stream.set_read_timeout(Some(Duration::from_millis(3500))).unwrap();
+    let _ = stream.write_all(&bytes(more));
+    read(&mut stream, 1)
+}
