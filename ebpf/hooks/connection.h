@@ -4,6 +4,7 @@
 #define CONNECTION_H
 
 #include "lib/inbound.h"
+#include "lib/stream.h"
 #include "lib/verdict.h"
 
 /* include/uapi/linux/bpf.h */
@@ -75,6 +76,7 @@ static __always_inline void cover_stream(struct bpf_sock_ops *ctx, struct bpf_so
 		return;
 	read_remote(ctx, &peer);
 	stream.port = bpf_ntohl(ctx->remote_port);
+	stream.next = ctx->rcv_nxt;
 	__builtin_memcpy(stream.server, peer.bytes, 16);
 	if (is_translated(head, sock, &peer, stream.port)) {
 		__builtin_memcpy(stream.asked, sock->asked, 16);
@@ -116,6 +118,7 @@ static __always_inline void end_stream(struct fqdn_sock *sock)
 	if (!stream)
 		return;
 	cgroup = stream->cgroup;
+	forget_partial(cgroup, cookie);
 	if (bpf_map_delete_elem(&stream_owners, &cookie))
 		return;
 	share = bpf_map_lookup_elem(&usage, &cgroup);

@@ -1,108 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/*
- * DNS over TCP: queries before they are queued for sending, answers before the application reads them. Each message
- * is met whole, however it is cut (RFC 1035 section 4.2.2, RFC 7766 section 8).
- */
+/* DNS queries over TCP: each is met whole, however it is cut, before a byte of it is queued (RFC 7766 section 8). */
 #ifndef STREAM_H
 #define STREAM_H
 
-#include "lib/sweep.h"
+#include "lib/stream.h"
 #include "lib/verdict.h"
 
 /* include/uapi/linux/bpf.h, enum sk_action */
 #define SK_DROP 0
 #define SK_PASS 1
-/* The length before each message. */
-#define FRAME 2
 /* Most messages and bytes of one send. */
 #define SEND_MESSAGES 32
 #define SEND_MAX 32768
-
-/*
- * Where the message begins in the buffer: the parser gets segments, which may hold the end of the message before.
- * The cast that would give the field is a kfunc, which 6.1 lacks.
- */
-static __always_inline int frame_at(struct __sk_buff *skb, __u32 *at)
-{
-	__u32 field = OFFSET_OF(sk_buff, cb) + OFFSET_OF(sk_skb_cb, strp) + OFFSET_OF(_strp_msg, strp) +
-		      OFFSET_OF(strp_msg, offset);
-
-	return bpf_probe_read_kernel(at, sizeof(*at), (void *)skb + field);
-}
-
-static __always_inline bool frame_length(struct __sk_buff *skb, __u32 at, __u32 *length)
-{
-	__u8 bytes[FRAME];
-
-	if (bpf_skb_load_bytes(skb, at, bytes, FRAME))
-		return false;
-	*length = bytes[0] << 8 | bytes[1];
-	return true;
-}
-
-/* Bytes of the message that begins here; 0 = wait for more. */
-SEC("sk_skb/stream_parser")
-int fqdn_stream_frame(struct __sk_buff *skb)
-{
-	__u32 at, length;
-
-	if (frame_at(skb, &at))
-		return skb->len; /* pass what cannot be framed: it teaches nothing */
-	return frame_length(skb, at, &length) ? FRAME + length : 0;
-}
-
-static __always_inline int load_stream_message(struct job *job, struct __sk_buff *skb)
-{
-	struct scratch *s = job->s;
-	__u32 at, length;
-
-	if (frame_at(skb, &at) || !frame_length(skb, at, &length))
-		return 0;
-	if (length < DNS_HEADER)
-		return 0;
-	OPAQUE(length);
-	length &= 0xffff; /* 6.1 has lost by then that two bytes are no negative number */
-	OPAQUE(length);
-	if (length < DNS_HEADER)
-		return 0;
-	s->length = length;
-	return bpf_skb_load_bytes(skb, at + FRAME, s->message, length) == 0;
-}
-
-/* An answer, whole. Passed whatever it is. */
-SEC("sk_skb/stream_verdict")
-int fqdn_stream_answer(struct __sk_buff *skb)
-{
-	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct fqdn_stream *stream = bpf_map_lookup_elem(&stream_owners, &cookie);
-	struct fqdn_node *node = the_node();
-	const struct fqdn_image_head *head;
-	struct flow f = { .proto = PROTO_TCP };
-	struct job job = {};
-	union address asked;
-
-	if (!node || !stream || open_policy(&job, stream->cgroup, &head))
-		return SK_PASS;
-	__builtin_memcpy(asked.bytes, stream->asked, 16);
-	/* Over loopback it comes from a neighbour in the namespace: ingress says why that teaches nothing. */
-	if (is_loopback(&asked) || !resolver_entries(head->generation, &asked)) {
-		count(is_loopback(&asked) ? FQDN_COUNT_ANSWER_LOCAL : FQDN_COUNT_ANSWER_SERVER);
-		return SK_PASS;
-	}
-	job.s = take_scratch();
-	if (!job.s)
-		return SK_PASS;
-	prepare(&job, head, stream->cgroup, &f);
-	if (load_stream_message(&job, skb)) {
-		set_asked(job.s, cookie, &asked, stream->asked_port);
-		count(take_answer(&job, node));
-	} else {
-		count(FQDN_COUNT_ANSWER_MALFORMED);
-	}
-	give_back(job.s);
-	start_sweep(node);
-	return SK_PASS;
-}
 
 /* What judging a send carries from message to message. */
 struct send {
@@ -148,7 +57,7 @@ static long send_step(__u32 i, struct send *send)
 	}
 	s->length = length;
 	OPAQUE(length);
-	length &= 0x1fff; /* as in load_stream_message */
+	length &= 0x1fff; /* as in bring_together */
 	OPAQUE(length);
 	if (length > FQDN_QUERY_MAX || length < DNS_HEADER || bpf_probe_read_kernel(s->message, length, send->data + at + FRAME))
 		return 1;

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x6f1e9f47b575fe44ULL
+#define FQDN_ABI 0x64a91106cf1b585cULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -52,6 +52,7 @@
 #define FQDN_LEARNED_QUOTA 16384U /* Most addresses learned for one workload at a time. */
 #define FQDN_NAMES_QUOTA 16384U /* Most names kept on behalf of one workload at a time. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
+#define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
 #define FQDN_INBOUND_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
@@ -82,37 +83,38 @@
 #define FQDN_COUNT_REFUSAL_SILENT 14U /* refused DNS query without an answer: none is wanted, or the device has no program */
 #define FQDN_COUNT_STREAM_UNCOVERED 15U /* TCP connection to a DNS port that cannot be judged: nothing may be sent on it */
 #define FQDN_COUNT_STREAMS_FULL 16U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
-#define FQDN_COUNT_PACKET_SOCKET 17U /* packet of a packet socket or of AF_XDP */
-#define FQDN_COUNT_ADDRESS_REFUSED 18U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 19U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 20U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 21U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 22U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 23U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 24U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 25U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 26U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 27U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 28U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 29U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 30U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 31U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 32U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 33U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 34U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 35U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 36U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 37U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 38U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 39U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 40U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 41U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 42U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 43U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_NAMES_FULL 44U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_SWEPT_LEARNED 45U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 46U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 47U
+#define FQDN_COUNT_SEGMENT_LATE 17U /* segment of an answer over TCP that came before the one it follows: to be sent again */
+#define FQDN_COUNT_PACKET_SOCKET 18U /* packet of a packet socket or of AF_XDP */
+#define FQDN_COUNT_ADDRESS_REFUSED 19U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 20U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 21U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 22U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 23U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 24U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 25U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 26U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 27U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 28U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 29U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 30U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 31U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 32U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 33U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 34U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 35U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 36U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 37U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 38U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 39U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 40U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 41U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 42U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 43U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 44U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_NAMES_FULL 45U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_SWEPT_LEARNED 46U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 47U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 48U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -497,13 +499,13 @@ struct fqdn_usage {
 	__u64 learned; /* Addresses in `learned`. */
 	__u64 names; /* Names in `names`. */
 	__u64 streams; /* Connections in `streams`. */
-	__u64 pad; /* Zero. */
+	__u64 partials; /* Answers in `partials`. */
 };
 _Static_assert(sizeof(struct fqdn_usage) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_usage, pad) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, partials) == 24, "offset");
 
 /* Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom. */
 struct fqdn_stream {
@@ -512,15 +514,23 @@ struct fqdn_stream {
 	__u8 server[16]; /* Server, as its packets show it. */
 	__u16 asked_port; /* Its port as asked for. */
 	__u16 port; /* Its port as its packets show it. */
-	__u32 pad; /* Zero. */
+	__u32 next; /* Sequence number of the next byte that the server sends. */
+	__u32 have; /* Bytes of the present message that have come, its length included. */
+	__u32 length; /* The present message's length. */
+	__u32 lost; /* 1 = a part of the present message was not kept: it teaches nothing. */
+	__u32 deaf; /* 1 = the thread is lost: nothing on this connection teaches any more. */
 };
-_Static_assert(sizeof(struct fqdn_stream) == 48, "size");
+_Static_assert(sizeof(struct fqdn_stream) == 64, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, cgroup) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, asked) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, server) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, asked_port) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, port) == 42, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, pad) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, next) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, have) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, length) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, lost) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, deaf) == 60, "offset");
 
 /* Key of `devices`. */
 struct fqdn_device_key {

@@ -183,34 +183,14 @@ struct sk_msg_md {
 
 /*
  * Of the kernel's own structures only these fields, by name: the loader finds where they lie in the running kernel
- * (CO-RE). include/linux/skbuff.h, include/net/strparser.h, include/linux/tcp.h.
+ * (CO-RE). include/linux/tcp.h.
  */
 #define RELOCATED __attribute__((preserve_access_index))
-
-struct sk_buff {
-	char cb[48];
-} RELOCATED;
-
-struct strp_msg {
-	int full_len;
-	int offset;
-} RELOCATED;
-
-struct _strp_msg {
-	struct strp_msg strp;
-} RELOCATED;
-
-struct sk_skb_cb {
-	struct _strp_msg strp;
-} RELOCATED;
 
 struct tcp_sock {
 	__u32 snd_una;
 	__u32 write_seq;
 } RELOCATED;
-
-/* Where a field lies in the running kernel. */
-#define OFFSET_OF(type, field) __builtin_preserve_field_info(((struct type *)0)->field, 0)
 
 struct bpf_sockopt {
 	CONTEXT_POINTER(struct bpf_sock *, sk);

@@ -102,21 +102,23 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 {
 	struct scratch *s = job->s;
 	struct fqdn_learned_key key = { .cgroup = s->cgroup };
-	struct fqdn_learned_name fresh = {
-		.name = s->name_key, .generation = s->question.generation, .expiry = expiry,
-		.class = s->question.class, .plain = s->question.plain,
-	};
+	struct fqdn_learned_name *fresh = &s->fresh;
 	struct fqdn_usage *share;
 	struct fqdn_learned *value;
 	int done;
 
+	fresh->name = s->name_key;
+	fresh->generation = s->question.generation;
+	fresh->expiry = expiry;
+	fresh->class = s->question.class;
+	fresh->plain = s->question.plain;
 	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
 	value = bpf_map_lookup_elem(&learned, &key);
 	if (!value) {
 		__builtin_memset(&s->learned, 0, sizeof(s->learned));
 		s->learned.cgroup = key.cgroup;
 		__builtin_memcpy(s->learned.addr, key.addr, 16);
-		s->learned.names[0] = fresh;
+		s->learned.names[0] = *fresh;
 		share = usage_of_workload(key.cgroup);
 		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 			return 0;
@@ -130,7 +132,7 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 	}
 	bpf_spin_lock(&value->lock);
 	done = value->cgroup == key.cgroup && same_address(value->addr, (const union address *)key.addr) &&
-	       add_name(value, &fresh);
+	       add_name(value, fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }

@@ -128,7 +128,7 @@ struct {
 	PINNED;
 } socket_names SEC(".maps");
 
-/* TCP connections to DNS ports, whose bytes pass the programs that are attached to this map. */
+/* TCP connections to DNS ports: what is sent on them passes the program that is attached to this map. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 16384);
@@ -137,7 +137,29 @@ struct {
 	PINNED;
 } streams SEC(".maps");
 
-/* By the same cookie: no helper tells a stream program the socket's cgroup. */
+/* Twice the longest message: 6.1 wants room for the longest part behind the last place where one may begin. */
+struct partial {
+	__u8 bytes[2 * FQDN_MESSAGE_MAX];
+};
+
+/* Answers over TCP of which a part has come, by the socket's cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32);
+	__type(key, __u64);
+	__type(value, struct partial);
+	PINNED;
+} partials SEC(".maps");
+
+/* What `partials` begins with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct partial);
+} no_partial SEC(".maps");
+
+/* By the same cookie: no helper tells a program of `streams` the socket's cgroup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);

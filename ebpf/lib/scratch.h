@@ -98,6 +98,7 @@ struct scratch {
 	__u32 address_at[FQDN_ADDRESSES_MAX];
 	__u32 address_ttl[FQDN_ADDRESSES_MAX];
 	struct learned_copy learned;
+	struct fqdn_learned_name fresh;
 	__u8 message[FQDN_MESSAGE_MAX];
 	__u8 overrun3[512];
 };

@@ -202,6 +202,8 @@ constants! {
     NAMES_QUOTA: u32 = 16_384;
     /// Most TCP connections of one workload to DNS ports at a time.
     STREAMS_QUOTA: u32 = 256;
+    /// Most answers over TCP of one workload that are there in part.
+    PARTIALS_QUOTA: u32 = 4;
     /// Milliseconds for which a question waits for its answer.
     PENDING_MS: u32 = 10_000;
     /// Milliseconds for which a peer that sent to us may be answered.
@@ -246,6 +248,7 @@ reasons! {
     RefusalSilent "refusal-silent" "refused DNS query without an answer: none is wanted, or the device has no program";
     StreamUncovered "stream-uncovered" "TCP connection to a DNS port that cannot be judged: nothing may be sent on it";
     StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
+    SegmentLate "segment-late" "segment of an answer over TCP that came before the one it follows: to be sent again";
     PacketSocket "packet-socket" "packet of a packet socket or of AF_XDP";
     AddressRefused "address-refused" "packet to an address or port that the policy does not allow";
     ConnectRefused "connect-refused" "connect or sendmsg refused before any packet";
@@ -621,11 +624,11 @@ records! {
         8 names: u64,
         /// Connections in `streams`.
         16 streams: u64,
-        /// Zero.
-        24 pad: u64,
+        /// Answers in `partials`.
+        24 partials: u64,
     }
     /// Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom.
-    Stream "stream" 48 {
+    Stream "stream" 64 {
         /// Workload.
         0 cgroup: u64,
         /// Server, as it was asked for.
@@ -636,8 +639,16 @@ records! {
         40 asked_port: u16,
         /// Its port as its packets show it.
         42 port: u16,
-        /// Zero.
-        44 pad: u32,
+        /// Sequence number of the next byte that the server sends.
+        44 next: u32,
+        /// Bytes of the present message that have come, its length included.
+        48 have: u32,
+        /// The present message's length.
+        52 length: u32,
+        /// 1 = a part of the present message was not kept: it teaches nothing.
+        56 lost: u32,
+        /// 1 = the thread is lost: nothing on this connection teaches any more.
+        60 deaf: u32,
     }
     /// Key of `devices`.
     DeviceKey "device_key" 16 {

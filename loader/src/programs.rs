@@ -38,10 +38,8 @@ const fn hook(name: &'static str, place: Place) -> Hook {
 }
 
 /// In the order of attaching: what stores and teaches first, what refuses last.
-pub const PROGRAMS: [Hook; 13] = [
+pub const PROGRAMS: [Hook; 11] = [
     hook("fqdn_device", Place::Devices),
-    hook("fqdn_stream_frame", Place::Streams(4)),
-    hook("fqdn_stream_answer", Place::Streams(5)),
     hook("fqdn_stream_query", Place::Streams(7)),
     hook("fqdn_sock_create", Place::Cgroup(2)),
     hook("fqdn_sockops", Place::Cgroup(3)),
@@ -211,7 +209,6 @@ fn load_one(program: &mut Program) -> std::result::Result<(), aya::programs::Pro
         Program::CgroupSockAddr(p) => p.load(),
         Program::CgroupSockopt(p) => p.load(),
         Program::SockOps(p) => p.load(),
-        Program::SkSkb(p) => p.load(),
         Program::SkMsg(p) => p.load(),
         Program::SchedClassifier(p) => p.load(),
         _ => Err(aya::programs::ProgramError::UnexpectedProgramType),

@@ -35,11 +35,21 @@ pub fn cycle(arguments: &[String]) {
                         let hex: String =
                             (message.len() as u16).to_be_bytes().iter().chain(&message).map(|b| format!("{b:02x}")).collect();
                         let connection = dns.as_mut().unwrap();
-                        stream::send(connection, &[&hex]) == "sent" && stream::read(connection, 1).ends_with(":0:1")
+                        let start = std::time::Instant::now();
+                        let sent = stream::send(connection, &[&hex]);
+                        let read = stream::read(connection, 1);
+                        let known = sent == "sent" && read == format!("{}:0:1", n as u8);
+                        if !known {
+                            eprintln!("{sent}, {read}, {:?}", start.elapsed());
+                        }
+                        known
                     } else {
                         resolve(&client(), &name, RESOLVER, n as u16, 1).contains("records 1")
                     };
-                    if !known || connect(&format!("10.200.{a}.{b}"), 80) != "connected" {
+                    let to = format!("10.200.{a}.{b}");
+                    let said = if known { connect(&to, 80) } else { "not resolved".into() };
+                    if said != "connected" {
+                        eprintln!("{name}: {said}");
                         failures.fetch_add(1, Ordering::Relaxed);
                     }
                 }
