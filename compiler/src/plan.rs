@@ -19,6 +19,18 @@ pub enum PlanError {
     TooMany(&'static str, usize),
 }
 
+/// The grants of `SELECTOR_SERVER`, in their place: after those of the selectors before it.
+fn add_servers(grants: &mut Vec<Grant>, grants_n: &mut [u32]) {
+    let asks = |grant: &&Grant| grant.servers != 0 && grant.servers != abi::SERVERS_DENY;
+    let key = |grant: &Grant| (grant.subject, grant.servers, grant.ports);
+    let mut servers: Vec<Grant> = grants.iter().filter(asks).copied().collect();
+    servers.sort_unstable_by_key(|g| (key(g), g.policy));
+    servers.dedup_by_key(|g| key(g));
+    let at: u32 = grants_n[..abi::SELECTOR_SERVER as usize - 1].iter().sum();
+    grants_n[abi::SELECTOR_SERVER as usize - 1] = servers.len() as u32;
+    grants.splice(at as usize..at as usize, servers);
+}
+
 /// The tables of an image.
 pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     let limit = |what, n: usize, most: usize| if n > most { Err(PlanError::TooMany(what, most)) } else { Ok(()) };
@@ -33,7 +45,7 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
     // INVARIANT: `*` sorts before every other text.
     let patterns = &rules.patterns[star.map_or(0, |at| at + 1)..];
     let star = star.is_some();
-    let first_names = abi::SELECTOR_NEVER + 1;
+    let first_names = abi::SELECTOR_SERVER + 1;
     let first_addresses = first_names + patterns.len() as u32;
     let selectors_n = first_addresses - 1 + rules.addresses.len() as u32;
     let name_selector = |n: u32| match (star, n) {
@@ -47,6 +59,7 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         SelectorText::AnyName,
         SelectorText::Names(Pattern::everything()),
         SelectorText::Addresses("(never learned)".into(), Locality::Any),
+        SelectorText::Names(Pattern::everything()),
     ];
     selectors.extend(patterns.iter().cloned().map(SelectorText::Names));
     selectors.extend(rules.addresses.iter().map(|set| SelectorText::Addresses(set.text.clone(), set.locality)));
@@ -75,6 +88,8 @@ pub fn plan(rules: &Rules, profile: &Profile) -> Result<Tables, PlanError> {
         }));
         grants[first..].sort_unstable_by_key(|g| (g.subject, g.servers, g.ports, g.policy));
     }
+
+    add_servers(&mut grants, &mut grants_n);
 
     let mut classes = Classes::new(selectors_n);
     let automaton = automaton::build(patterns, first_names, &mut classes).map_err(PlanError::Budget)?;

@@ -102,7 +102,7 @@ pub(crate) fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>
     }
     let mut out = io::stdout().lock();
     writeln!(out, "{}  {}", image.digest_hex(), output.display())?;
-    let selectors = image.rows.selectors_n - abi::SELECTOR_NEVER;
+    let selectors = image.rows.selectors_n - abi::SELECTOR_SERVER;
     writeln!(
         out,
         "{} policies, {} subjects, {selectors} selectors, {} grants, {} bytes",

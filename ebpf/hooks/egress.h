@@ -49,18 +49,17 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 }
 
 /* A DNS query over UDP. */
-static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node)
+static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node, bool translated)
 {
 	struct scratch *s = job->s;
 	union address server = s->flow.dest;
 	__u16 port = s->flow.dest_port;
 	__u64 cookie = bpf_get_socket_cookie(job->skb);
-	bool translated = is_translated(head, sock, &server, port);
 	int why;
 
-	if (!load_message(job) || (translated && is_denied(job)))
+	if (!load_message(job) || (translated && (!sock || is_denied(job))))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
-	if (translated) {
+	if (translated && sock) {
 		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
 		s->flow.dest_port = sock->asked_port;
 	}
@@ -82,7 +81,7 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 }
 
 /* TCP to a DNS port: the handshake to a server that a rule names; bytes only where the stream's programs judge them. */
-static __always_inline int judge_stream_packet(struct job *job, const struct fqdn_sock *sock)
+static __always_inline int judge_stream_packet(struct job *job, const struct fqdn_sock *sock, bool translated)
 {
 	struct scratch *s = job->s;
 	__u32 end = s->flow.sequence + job->skb->len - s->flow.payload;
@@ -90,6 +89,10 @@ static __always_inline int judge_stream_packet(struct job *job, const struct fqd
 	/* Sequence numbers wrap: before() of include/net/tcp.h. */
 	bool judged = sock && (sock->flags & FQDN_SOCK_STREAM) && (__s32)(READ_ONCE(sock->judged) - end) >= 0;
 
+	if (translated && sock && !is_denied(job)) {
+		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
+		s->flow.dest_port = sock->asked_port;
+	}
 	/* An urgent byte is taken out of the stream at the other end, whose framing then is not ours. */
 	if ((s->flow.tcp_flags & TCP_FLAG_URG) || (carries && !judged) || !is_named_server(job))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
@@ -125,7 +128,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
-	bool forged = false, raw, enforced, dns;
+	bool forged = false, raw, enforced, translated, dns;
 	struct flow f;
 	__u64 cgroup;
 	int verdict, why;
@@ -161,7 +164,8 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 
-	dns = is_dns_port(head, f.dest_port) || is_translated(head, sock, &f.dest, f.dest_port);
+	translated = is_translated(head, sock, &f.dest, f.dest_port);
+	dns = translated || is_dns_port(head, f.dest_port);
 	/* A stub of the workload's own is its own business; one that the profile names is a resolver like any other. */
 	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw &&
 	    !(dns && resolver_entries(head->generation, &f.dest))) {
@@ -198,9 +202,9 @@ int fqdn_egress(struct __sk_buff *skb)
 	} else if (!dns) {
 		verdict = judge_packet(&job, sk, raw ? NULL : sock);
 	} else if (f.proto == PROTO_UDP) {
-		verdict = judge_query(&job, head, sock, node);
+		verdict = judge_query(&job, head, sock, node, translated);
 	} else if (f.proto == PROTO_TCP) {
-		verdict = judge_stream_packet(&job, raw ? NULL : sock);
+		verdict = judge_stream_packet(&job, raw ? NULL : sock, translated);
 	} else {
 		verdict = refuse(cgroup, FQDN_COUNT_QUERY_MALFORMED);
 	}

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x64a91106cf1b585cULL
+#define FQDN_ABI 0xd5b1f3a1b50f0979ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -27,6 +27,7 @@
 #define FQDN_SELECTOR_ANY 1U /* Selector of rules without names: any name that may be asked. */
 #define FQDN_SELECTOR_STAR 2U /* Selector `*`: any name made of the letters that a pattern may hold. */
 #define FQDN_SELECTOR_NEVER 3U /* Selector of addresses that no answer may teach. */
+#define FQDN_SELECTOR_SERVER 4U /* Selector whose grants say which servers may be asked anything at all: every other grant to ask, without its name. */
 #define FQDN_SUBJECT_ALL 0U /* Subject that every bound workload has. */
 #define FQDN_SUBJECT_DEFAULT_DENY 1U /* Subject flag: some policy of it asks for default deny. */
 #define FQDN_SUBJECT_DENIES 2U /* Subject flag: some grant of it denies. */

@@ -195,7 +195,7 @@ static __always_inline __u32 next_selector(struct job *job)
 	if (turn == 0)
 		return s->with_any ? FQDN_SELECTOR_ANY : 0;
 	if (turn == 1)
-		return s->with_star ? FQDN_SELECTOR_STAR : 0;
+		return s->with_star ? FQDN_SELECTOR_STAR : s->with_server ? FQDN_SELECTOR_SERVER : 0;
 	if (turn == 2) {
 		if (s->judged_at >= s->judged_n) {
 			s->done = 1;

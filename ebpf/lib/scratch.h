@@ -56,7 +56,7 @@ struct scratch {
 	__u64 now;
 	struct flow flow;
 	__u32 judged[FQDN_LAYERS_MAX], judged_n; /* classes */
-	__u32 with_any, with_star;
+	__u32 with_any, with_star, with_server;
 	__u32 has_star;    /* the image has a bare star */
 	__u32 usage;       /* may it be reached, may it be asked, is it denied */
 	__u32 local;       /* the address is one of this host's */

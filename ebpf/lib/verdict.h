@@ -92,14 +92,25 @@ static __always_inline bool is_translated(const struct fqdn_image_head *head, co
 	return resolver_entries(head->generation, server) && resolver_entries(head->generation, &asked);
 }
 
-/* A rule names the server at least: the handshake may go there, what is asked is judged later. */
+/* Some name may be asked of this server: the handshake may go there, what is asked is judged later. */
 static __noinline int is_named_server(struct job *job)
 {
 	struct scratch *s = job->s;
+	int named;
 
 	if (is_denied(job))
 		return 0;
-	return resolver_entries(s->generation, &s->flow.dest) || address_class(job, &s->flow.dest);
+	s->usage = USE_ASK;
+	s->any_port = 0;
+	s->with_any = 0;
+	s->with_star = 0;
+	s->with_server = 1;
+	s->judged_n = 0;
+	s->entries = resolver_entries(s->generation, &s->flow.dest);
+	s->server_class = address_class(job, &s->flow.dest);
+	named = judge(job);
+	s->with_server = 0;
+	return named;
 }
 
 #endif

@@ -152,6 +152,8 @@ constants! {
     SELECTOR_STAR: u32 = 2;
     /// Selector of addresses that no answer may teach.
     SELECTOR_NEVER: u32 = 3;
+    /// Selector whose grants say which servers may be asked anything at all: every other grant to ask, without its name.
+    SELECTOR_SERVER: u32 = 4;
     /// Subject that every bound workload has.
     SUBJECT_ALL: u32 = 0;
     /// Subject flag: some policy of it asks for default deny.

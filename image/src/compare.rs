@@ -165,7 +165,7 @@ impl<'a> Side<'a> {
             subjects.push((selector, flags, Vec::new()));
         }
         let mut usages: HashMap<u32, u32> = HashMap::from([(0, REACH), (abi::SERVERS_DENY, DENY)]);
-        for id in 1..=image.rows.selectors_n {
+        for id in (1..=image.rows.selectors_n).filter(|id| *id != abi::SELECTOR_SERVER) {
             for Grant { subject, ports, servers, .. } in image.grants(id) {
                 let usage = *usages.entry(servers).or_insert_with(|| {
                     let next = FIRST_SERVERS + terms.servers.len() as u32;

@@ -282,7 +282,7 @@ impl Image {
         if !ports.is_sorted() || self.head.dns_ports[..ports.len()] != ports[..] {
             return fail("DNS ports out of order", 48);
         }
-        if r.selectors_n < SELECTOR_NEVER || r.sets_n == 0 || r.cidrs_n == 0 || t.subjects_n == 0 {
+        if r.selectors_n < SELECTOR_SERVER || r.sets_n == 0 || r.cidrs_n == 0 || t.subjects_n == 0 {
             return fail("a table lacks its first record", 2 * BLOCK_BYTES);
         }
         for i in 0..r.classes_n {

@@ -20,7 +20,7 @@ impl std::fmt::Display for DumpError {
 
 /// The dump.
 pub fn dump(image: &Image) -> Result<String, DumpError> {
-    for id in abi::SELECTOR_NEVER + 1..=image.rows.selectors_n {
+    for id in abi::SELECTOR_SERVER + 1..=image.rows.selectors_n {
         check_own_text(image, id)?;
     }
     let mut out = format!("fqdn image v{}\n", image.head.version);
@@ -30,7 +30,7 @@ pub fn dump(image: &Image) -> Result<String, DumpError> {
     let mut subjects: Vec<(String, u32)> = (0..image.texts.subjects_n).map(|i| (subject_title(image, i), i)).collect();
     subjects.sort();
     let mut lines: Vec<Vec<(String, String)>> = vec![Vec::new(); image.texts.subjects_n as usize];
-    for id in 1..=image.rows.selectors_n {
+    for id in (1..=image.rows.selectors_n).filter(|id| *id != abi::SELECTOR_SERVER) {
         let text = image.selector_text(id);
         for grant in image.grants(id) {
             let policy = image.policy(grant.policy);
