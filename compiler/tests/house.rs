@@ -53,10 +53,14 @@ fn i2_one_packet_sees_one_image() {
     let text = |folder: &str| {
         let mut found = Vec::new();
         sources(&root().join(folder), &mut found);
-        found.into_iter().map(|path| (path.file_name().unwrap().to_owned(), fs::read_to_string(path).unwrap())).collect::<Vec<_>>()
+        found
+            .into_iter()
+            .map(|path| (path.file_name().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
+            .collect::<Vec<_>>()
     };
     let (lib, hooks) = (text("ebpf/lib"), text("ebpf/hooks"));
-    let count = |texts: &[(std::ffi::OsString, String)], what: &str| texts.iter().map(|(_, t)| t.matches(what).count()).sum::<usize>();
+    let count =
+        |texts: &[(std::ffi::OsString, String)], what: &str| texts.iter().map(|(_, t)| t.matches(what).count()).sum::<usize>();
     assert_eq!(count(&lib, "&image,") + count(&hooks, "&image,"), 1, "one line reads the slot");
     assert_eq!(count(&lib, "open_image(") + count(&hooks, "open_image("), 2, "its definition and open_policy");
     assert_eq!(count(&lib, "open_policy("), 1, "its definition");

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xd5b1f3a1b50f0979ULL
+#define FQDN_ABI 0x8d58c56b85f36910ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -64,8 +64,8 @@
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
 #define FQDN_INBOUND_ASKED 2U /* State of an inbound peer: we sent first, so its packets open nothing. */
-#define FQDN_SWEEP_SLICE 512U /* Most items a sweep visits in one run of the timer. */
-#define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
+#define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
+#define FQDN_SWEEP_MS 20U /* Milliseconds between two runs of the sweep. */
 
 #define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
 #define FQDN_COUNT_ALLOWED_REPLY 1U /* packet of a server to a peer that came in */

@@ -227,9 +227,9 @@ constants! {
     /// State of an inbound peer: we sent first, so its packets open nothing.
     INBOUND_ASKED: u32 = 2;
     /// Most items a sweep visits in one run of the timer.
-    SWEEP_SLICE: u32 = 512;
+    SWEEP_SLICE: u32 = 192;
     /// Milliseconds between two runs of the sweep.
-    SWEEP_MS: u32 = 50;
+    SWEEP_MS: u32 = 20;
 }
 
 reasons! {

@@ -119,7 +119,8 @@ fn attach_filter(program: &Path, device: &str) -> std::result::Result<(), aya::p
 pub fn forget_gone(pins: &Pins) -> Result<()> {
     let map = pins.map("devices")?;
     for entry in fs::read_dir(pins.path("links_of_devices")).into_iter().flatten().flatten() {
-        let gone = bpfsys::obj_get(&entry.path()).and_then(|link| bpfsys::link_ifindex(link.as_fd())).is_ok_and(|index| index == 0);
+        let gone =
+            bpfsys::obj_get(&entry.path()).and_then(|link| bpfsys::link_ifindex(link.as_fd())).is_ok_and(|index| index == 0);
         let name = entry.file_name().to_string_lossy().into_owned();
         let key = name.split_once('-').and_then(|(netns, index)| {
             Some(DeviceKey { netns: u64::from_str_radix(netns, 16).ok()?, ifindex: index.parse().ok()?, pad: 0 })

@@ -242,7 +242,9 @@ fn bind(pins: &Pins, told: Told, netns: Option<&Path>) -> Result<u8> {
         )),
         Some(Err(error)) if netns.is_some() => return Err(error),
         Some(Err(error)) => text.push_str(&format!("refused queries fail without an answer: {error}\n")),
-        None => text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n"),
+        None => {
+            text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n")
+        }
     }
     say(&text)
 }

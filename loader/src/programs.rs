@@ -172,7 +172,9 @@ fn prepare(pins: &Pins, cgroup: &Path) -> Result<()> {
     }
     if node.refuse_mark == 0 {
         let mut mark = [0u8; 4];
-        File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut mark)).map_err(|e| Error::io("read", "/dev/urandom", &e))?;
+        File::open("/dev/urandom")
+            .and_then(|mut f| f.read_exact(&mut mark))
+            .map_err(|e| Error::io("read", "/dev/urandom", &e))?;
         // The two low bits say how; 4 keeps it from being none.
         node.refuse_mark = (u32::from_le_bytes(mark) | 4) & !3;
     }

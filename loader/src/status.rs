@@ -30,7 +30,19 @@ pub fn json(pins: &Pins) -> Result<Value> {
         }));
     }
     let mut fill = serde_json::Map::new();
-    for name in ["workloads", "bindings", "resolvers", "locals", "pending", "learned", "names", "usage", "inbound", "stream_owners", "devices"] {
+    for name in [
+        "workloads",
+        "bindings",
+        "resolvers",
+        "locals",
+        "pending",
+        "learned",
+        "names",
+        "usage",
+        "inbound",
+        "stream_owners",
+        "devices",
+    ] {
         let map = pins.map(name)?;
         fill.insert(name.into(), json!({"entries": map.keys()?.len(), "most": map.info()?.entries}));
     }

@@ -78,7 +78,19 @@ impl Node {
     }
 
     /// Client and server namespace, joined by a veth pair; the server answers names and accepts connections.
-    pub fn with_network(mut self) -> Node {
+    pub fn with_network(self) -> Node {
+        self.with_server("serve").0
+    }
+
+    /// The same, and the name server says what its standard input tells it.
+    pub fn with_responder(self) -> (Node, Agent) {
+        let (mut node, ready) = self.with_server("responder");
+        let mut child = node.servers.pop().unwrap();
+        let agent = Agent { stdin: child.stdin.take().unwrap(), stdout: ready, child };
+        (node, agent)
+    }
+
+    fn with_server(mut self, what: &str) -> (Node, BufReader<ChildStdout>) {
         let n = &self.name;
         sh(&format!(
             "ip netns add {n}-c; ip netns add {n}-s
@@ -92,14 +104,18 @@ impl Node {
              ip -n {n}-s link set lo up; ip -n {n}-s link set veth0 up
              ip -n {n}-s route add local 10.200.0.0/16 dev lo; ip -n {n}-s -6 route add local fd20::/16 dev lo"
         ));
-        let server =
-            Command::new("ip").args(["netns", "exec", &format!("{n}-s"), &probe(), "serve"]).stdout(Stdio::piped()).spawn();
-        let mut server = server.unwrap();
+        let mut server = Command::new("ip")
+            .args(["netns", "exec", &format!("{n}-s"), &probe(), what])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut ready = BufReader::new(server.stdout.take().unwrap());
+        ready.read_line(&mut line).unwrap();
         assert_eq!(line.trim(), "ready");
         self.servers.push(server);
-        self
+        (self, ready)
     }
 
     pub fn netns(&self, side: &str) -> String {

@@ -99,7 +99,7 @@ fn control_binding_of_the_other_image() {
     let old = bindings.get(key(&images[0]).bytes()).unwrap().unwrap();
     node.apply(&images[1]);
     bindings.set(key(&images[1]).bytes(), &old).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(500));
     let line = agent.tell("stop");
     println!("mixture: {line}");
     let [_, _, passed] = numbers(&line)[..] else { panic!("{line}") };
@@ -126,11 +126,12 @@ fn narrowed_and_widened_without_a_new_query() {
 #[test]
 fn fifty_thousand_fresh_addresses() {
     let node = Node::new("cycles", &compile(&web_policy(&["**.example.test"]))).with_network();
-    let agents = [("a", "udp", "0"), ("b", "tcp", "12500"), ("c", "udp", "25000"), ("d", "tcp", "37500")].map(|(name, how, first)| {
-        let workload = node.workload(name);
-        node.bind(&workload, "app=web");
-        (how, node.start(&workload, &["cycle", "12500", "1", first, how]))
-    });
+    let agents =
+        [("a", "udp", "0"), ("b", "tcp", "12500"), ("c", "udp", "25000"), ("d", "tcp", "37500")].map(|(name, how, first)| {
+            let workload = node.workload(name);
+            node.bind(&workload, "app=web");
+            (how, node.start(&workload, &["cycle", "12500", "1", first, how]))
+        });
     let lines = agents.map(|(how, mut agent)| format!("{how}: {}", agent.line()));
     let counters = fqdn_load::status::counters(&node.pins).unwrap();
     let odd: Vec<String> = counters.iter().filter(|(_, n)| n.as_u64() != Some(0)).map(|(k, n)| format!("{k} {n}")).collect();

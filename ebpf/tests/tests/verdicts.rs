@@ -51,9 +51,13 @@ impl Egress {
         })
     }
 
-    fn may_reach(&self, address: IpAddr, port: fqdn_image::judge::Port) -> bool {
+    fn may_reach(&self, image: &Image, address: IpAddr, port: fqdn_image::judge::Port) -> bool {
         let from: IpAddr = if address.is_ipv4() { addr(CLIENT) } else { addr("fd98::2") };
         match port.proto {
+            // To a DNS port a connection may open wherever some name may be asked: what counts is what may be sent.
+            6 if image.dns_ports().any(|dns| dns == port.port) => {
+                self.passes(&[tcp((from, 40000), (address, port.port), 0x10), vec![0; 60]].concat())
+            }
             6 => self.passes(&tcp((from, 40000), (address, port.port), 2)),
             132 => {
                 let mut packet = udp((from, 40000), (address, port.port), b"");
@@ -162,13 +166,13 @@ fn verdict_tables_hold_in_the_kernel() {
                         continue;
                     };
                     let taught = egress.teach(name, address);
-                    let got = egress.may_reach(address, *port);
+                    let got = egress.may_reach(&image, address, *port);
                     egress.forget(taught);
                     got
                 }
                 Question::ReachAddress(address, port) => {
                     let v6 = Ipv6Addr::from(*address);
-                    egress.may_reach(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
+                    egress.may_reach(&image, v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
                 }
             };
             rows += 1;

@@ -18,6 +18,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments[0].as_str() {
         "serve" => server::serve(),
+        "responder" => server::responder(),
         "serve-at" => {
             let socket = UdpSocket::bind((arguments[1].as_str(), 53)).unwrap();
             println!("ready");
@@ -214,6 +215,7 @@ fn agent() {
                 if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
             }
             ["reconnect", first, second] => reconnect(first, second),
+            ["ask", how, server, hex, count] => stream::ask(how, server, hex, count.parse().unwrap()),
             ["tcp-open", server] => stream::open(server, 53, &mut dns),
             ["tcp-open", server, port] => stream::open(server, port.parse().unwrap(), &mut dns),
             ["tcp-send", pieces @ ..] => stream::send(dns.as_mut().unwrap(), pieces),

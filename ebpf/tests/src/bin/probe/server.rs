@@ -2,9 +2,10 @@
 
 use kernel_tests::packet::{answer, record};
 use kernel_tests::{RESOLVER, RESOLVER_TWO, RESOLVER_V6, wire};
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub fn serve() {
@@ -126,7 +127,6 @@ fn address(text: &str) -> Option<[u8; 4]> {
     Some(v4.octets())
 }
 
-
 fn frame(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u16).to_be_bytes()[..], message].concat()
 }
@@ -178,4 +178,52 @@ fn labels(asked: &[u8]) -> Vec<String> {
         at += 1 + usize::from(length);
     }
     labels
+}
+
+/// Answers every query with the bytes last read from standard input. A line: `patch HEX` = with the id of the query,
+/// `as-is HEX` = as they are; several messages: all of them are sent.
+pub fn responder() {
+    let replies = Arc::new(Mutex::new((true, Vec::<Vec<u8>>::new())));
+    let made = |replies: &Mutex<(bool, Vec<Vec<u8>>)>, asked: &[u8]| {
+        let (patch, messages) = replies.lock().unwrap().clone();
+        let patched = messages.into_iter().map(move |mut message| {
+            if patch && message.len() >= 2 {
+                message[..2].copy_from_slice(&asked[..2]);
+            }
+            message
+        });
+        patched.collect::<Vec<_>>()
+    };
+    for address in [RESOLVER, RESOLVER_V6] {
+        let socket = UdpSocket::bind((address, 53)).unwrap();
+        let shared = replies.clone();
+        std::thread::spawn(move || {
+            let mut room = [0; 4096];
+            while let Ok((n, from)) = socket.recv_from(&mut room) {
+                for message in made(&shared, &room[..n]) {
+                    let _ = socket.send_to(&message, from);
+                }
+            }
+        });
+        let listener = TcpListener::bind((address, 53)).unwrap();
+        let shared = replies.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                std::thread::spawn(move || {
+                    while let Some(asked) = read_frame(&mut stream) {
+                        let all: Vec<u8> = made(&shared, &asked).iter().flat_map(|message| frame(message)).collect();
+                        let _ = stream.write_all(&all);
+                    }
+                });
+            }
+        });
+    }
+    println!("ready");
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let mut words = line.split(' ');
+        let patch = words.next() == Some("patch");
+        *replies.lock().unwrap() = (patch, words.map(crate::stream::bytes).collect());
+        println!("ok");
+    }
 }

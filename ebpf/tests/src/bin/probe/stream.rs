@@ -2,7 +2,7 @@
 
 use crate::show;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -84,4 +84,40 @@ pub fn fast_open(server: &str, hex: &str, more: &str) -> String {
     stream.set_read_timeout(Some(Duration::from_millis(3500))).unwrap();
     let _ = stream.write_all(&bytes(more));
     read(&mut stream, 1)
+}
+
+/// One query, so many answers: length and code of the last.
+pub fn ask(how: &str, server: &str, hex: &str, count: usize) -> String {
+    let to = SocketAddr::new(server.parse::<IpAddr>().unwrap(), 53);
+    let message = bytes(hex);
+    let mut room = vec![0; 70_000];
+    if how == "udp" {
+        let socket = UdpSocket::bind(if server.contains(':') { "[::]:0" } else { "0.0.0.0:0" }).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(1000))).unwrap();
+        return socket
+            .send_to(&message, to)
+            .and_then(|_| (0..count).try_fold(0, |_, _| socket.recv(&mut room)))
+            .map_or_else(|e| show(&e), |n| format!("answer {n} {}", room[3] & 15));
+    }
+    let mut stream = match TcpStream::connect_timeout(&to, Duration::from_millis(1000)) {
+        Ok(stream) => stream,
+        Err(error) => return show(&error),
+    };
+    stream.set_read_timeout(Some(Duration::from_millis(1000))).unwrap();
+    let framed = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+    let mut length = [0; 2];
+    let mut n = 0;
+    if let Err(error) = stream.write_all(&framed) {
+        return show(&error);
+    }
+    for _ in 0..count {
+        if let Err(error) = stream.read_exact(&mut length) {
+            return show(&error);
+        }
+        n = usize::from(u16::from_be_bytes(length));
+        if let Err(error) = stream.read_exact(&mut room[..n]) {
+            return show(&error);
+        }
+    }
+    format!("answer {n} {}", room[3] & 15)
 }
