@@ -20,6 +20,8 @@ pub mod packet;
 pub const RESOLVER: &str = "10.198.0.1";
 pub const RESOLVER_TWO: &str = "10.198.0.3";
 pub const RESOLVER_V6: &str = "fd98::1";
+/// A resolver that is never seen on the wire: only by translation.
+pub const SERVICE: &str = "10.96.0.10";
 pub const CLIENT: &str = "10.198.0.2";
 
 /// Compiles one policy text.
@@ -73,7 +75,7 @@ impl Node {
     }
 
     pub fn apply(&self, image: &Image) -> swap::Applied {
-        let resolvers = format!("{RESOLVER},{RESOLVER_TWO},{RESOLVER_V6},127.0.0.53");
+        let resolvers = format!("{RESOLVER},{RESOLVER_TWO},{RESOLVER_V6},{SERVICE},127.0.0.53,127.0.0.11");
         swap::apply(&self.pins, image, &resolvers, &self.cgroup).unwrap()
     }
 

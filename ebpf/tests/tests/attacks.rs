@@ -303,7 +303,8 @@ fn learned(node: &Node) -> Vec<String> {
     let now = time[0] as u64 * 1_000_000_000 + time[1] as u64;
     let mut found = Vec::new();
     for key in map.keys().unwrap() {
-        let value = Learned::read(&map.get(&key).unwrap().unwrap()).unwrap();
+        // What is over the sweep removes at any moment.
+        let Some(value) = map.get(&key).unwrap().and_then(|bytes| Learned::read(&bytes)) else { continue };
         if value.names.iter().any(|name| name.name != 0 && name.expiry > now) {
             let address = Ipv6Addr::from(LearnedKey::read(&key).unwrap().addr);
             found.push(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4).to_string());

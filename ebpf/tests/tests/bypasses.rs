@@ -539,3 +539,63 @@ fn denials_beat_learned_addresses() {
     assert_eq!(agent.connect("10.200.9.9", 80), "connected");
     assert!(agent.resolve("anything.at.all.test").contains("records"), "nothing else is judged");
 }
+
+/// Packet sockets pass no cgroup hook: the device's program stops them, and they may not go round it.
+#[test]
+fn packet_sockets_row_3() {
+    let (node, workload) = node("packet");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    let mac = kernel_tests::sh(&format!("ip -n {} -o link show veth0 | sed 's/.*ether \\([^ ]*\\).*/\\1/'", node.netns("s")));
+    let mut frame =
+        udp(("10.198.0.2".parse().unwrap(), 5555), (RESOLVER.parse().unwrap(), 53), &query(9, &wire("www.evil.test"), 1));
+    for (byte, text) in frame.iter_mut().zip(mac.trim().split(':')) {
+        *byte = u8::from_str_radix(text, 16).unwrap();
+    }
+    let hex: String = frame.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(agent.tell(&format!("packet-send veth0 {hex}")), "sent", "the device has no program");
+    let netns = fqdn_load::devices::Netns::File(format!("/run/netns/{}", node.netns("c")).into());
+    fqdn_load::bind::cover(&node.pins, &netns).unwrap();
+    assert_eq!(agent.tell(&format!("packet-send veth0 {hex}")), "errno 105", "ENOBUFS: dropped by the device");
+    assert_eq!(agent.tell(&format!("packet-send lo {hex}")), "errno 105");
+    assert!(node.counter("packet-socket") >= 2);
+    assert_eq!(agent.tell("packet-option 263 20"), "EPERM", "PACKET_QDISC_BYPASS");
+    assert_eq!(agent.tell("xdp-option"), "EPERM", "XDP_RX_RING and every other");
+    // Somebody unbound in the same namespace is none of our business.
+    let mut other = node.agent(&node.workload("unbound"));
+    assert_eq!(other.tell(&format!("packet-send veth0 {hex}")), "sent");
+    node.bind_as(&workload, "app=web", true);
+    assert_eq!(agent.tell(&format!("packet-send veth0 {hex}")), "sent", "audit");
+}
+
+/// Whatever the call, the packet is judged whole.
+#[test]
+fn other_ways_to_send() {
+    let (node, workload) = node("ways");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell(&format!("in-parts ip-10-200-1-1.example.test {RESOLVER}")), "answer rcode 0");
+    assert_eq!(agent.tell(&format!("in-parts www.evil.test {RESOLVER}")), "EPERM", "MSG_MORE");
+    assert_eq!(agent.tell("resolve ip-10-200-1-1.example.test 10.200.9.9"), "EPERM", "a server that no rule names");
+    assert_eq!(agent.connect(RESOLVER, 853), "EPERM", "DNS over TLS");
+    assert_eq!(agent.connect("10.200.9.9", 443), "EPERM", "DNS over HTTPS");
+    assert_eq!(agent.tell("udp m"), "ok");
+    for (address, port) in [("224.0.0.251", 5353), ("224.0.0.252", 5355), ("10.198.0.255", 137)] {
+        assert_eq!(agent.tell(&format!("send m {address} {port}")), "EPERM", "multicast and broadcast name services");
+    }
+}
+
+/// Two answers that the kernel hands over as one buffer: not understood, so not learned.
+#[test]
+fn joined_answers_teach_nothing() {
+    let (node, mut server) = Node::new("gro", &compile(&web_policy(ALLOWED))).with_responder();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let asked = query(7, &wire("ip-10-200-1-1.example.test"), 1);
+    let address = kernel_tests::packet::record(&[0xc0, 12], 1, 60, &[10, 200, 1, 1]);
+    let reply: String = kernel_tests::packet::answer(&asked, &[address]).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(server.tell(&format!("joined patch {reply} {reply}")), "ok");
+    assert!(agent.tell("gro ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert!(node.counter("answer-too-long") + node.counter("answer-malformed") >= 1);
+}

@@ -20,7 +20,8 @@ fn main() {
         "serve" => server::serve(),
         "responder" => server::responder(),
         "serve-at" => {
-            let socket = UdpSocket::bind((arguments[1].as_str(), 53)).unwrap();
+            let at = if arguments[1].contains(':') { arguments[1].clone() } else { format!("{}:53", arguments[1]) };
+            let socket = UdpSocket::bind(at).unwrap();
             println!("ready");
             server::names(&socket, false);
         }
@@ -147,6 +148,23 @@ fn agent() {
             }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
             ["exhaust", name] => exhaust(sockets[*name].as_raw_fd()),
+            ["packet-send", device, hex] => packet_send(device, hex),
+            ["packet-option", level, option] => {
+                // SAFETY: a plain system call; the descriptor is owned at once.
+                let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
+                option_of(fd.as_raw_fd(), level, option)
+            }
+            ["xdp-option"] => {
+                // SAFETY: a plain system call; the descriptor is owned at once.
+                let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_XDP, libc::SOCK_RAW, 0)) };
+                option_of(fd.as_raw_fd(), "283", "2")
+            }
+            ["in-parts", name, address] => in_parts(&client(), name, address),
+            ["gro", name] => {
+                let socket = client();
+                set(socket.as_raw_fd(), 17, 104, &1i32.to_ne_bytes()); // UDP_GRO
+                resolve(&socket, name, RESOLVER, 7, 1)
+            }
             ["segmented", name, bytes] => {
                 let socket = &sockets[*name];
                 let size: u16 = bytes.parse().unwrap();
@@ -232,7 +250,7 @@ fn agent() {
     drop(raw);
 }
 
-fn set(fd: i32, level: i32, option: i32, value: &[u8]) -> Option<i32> {
+pub fn set(fd: i32, level: i32, option: i32, value: &[u8]) -> Option<i32> {
     // SAFETY: a buffer and its length.
     let result = unsafe { libc::setsockopt(fd, level, option, value.as_ptr().cast(), value.len() as u32) };
     (result < 0).then(|| std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
@@ -282,6 +300,37 @@ fn send_icmp6(fd: i32, kind: u8, _words: usize) -> String {
     // SAFETY: buffers and their lengths.
     let result = unsafe { libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, (&raw const name).cast(), length) };
     if result < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+}
+
+/// A frame past IP and every cgroup hook.
+fn packet_send(device: &str, hex: &str) -> String {
+    // SAFETY: a plain system call; the descriptor is owned at once.
+    let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
+    let name = std::ffi::CString::new(device).unwrap();
+    // SAFETY: sockaddr_ll is plain data; the name is terminated.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_protocol = 0x0008; // ETH_P_IP, network order
+    to.sll_ifindex = unsafe { libc::if_nametoindex(name.as_ptr()) } as i32;
+    let frame = stream::bytes(hex);
+    let length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: buffers and their lengths.
+    let sent = unsafe { libc::sendto(fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, (&raw const to).cast(), length) };
+    if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+}
+
+/// One query in two sends (MSG_MORE).
+fn in_parts(socket: &UdpSocket, name: &str, address: &str) -> String {
+    socket.connect((address, 53)).unwrap();
+    let message = query(7, &wire(name), 1);
+    for (part, flags) in [(&message[..20], libc::MSG_MORE), (&message[20..], 0)] {
+        // SAFETY: a buffer and its length.
+        if unsafe { libc::send(socket.as_raw_fd(), part.as_ptr().cast(), part.len(), flags) } < 0 {
+            return show(&std::io::Error::last_os_error());
+        }
+    }
+    let mut room = [0; 512];
+    socket.recv(&mut room).map_or_else(|e| show(&e), |_| format!("answer rcode {}", room[3] & 15))
 }
 
 /// Takes a TCP connection apart by AF_UNSPEC and connects the socket to another address.

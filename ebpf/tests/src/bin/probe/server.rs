@@ -5,6 +5,7 @@ use kernel_tests::{RESOLVER, RESOLVER_TWO, RESOLVER_V6, wire};
 use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -180,8 +181,11 @@ fn labels(asked: &[u8]) -> Vec<String> {
     labels
 }
 
+static JOINED: AtomicBool = AtomicBool::new(false);
+
 /// Answers every query with the bytes last read from standard input. A line: `patch HEX` = with the id of the query,
-/// `as-is HEX` = as they are; several messages: all of them are sent.
+/// `as-is HEX` = as they are; several messages: all of them are sent. `joined` in front: as one buffer that the receiver's
+/// kernel may hand over whole (UDP_SEGMENT).
 pub fn responder() {
     let replies = Arc::new(Mutex::new((true, Vec::<Vec<u8>>::new())));
     let made = |replies: &Mutex<(bool, Vec<Vec<u8>>)>, asked: &[u8]| {
@@ -200,6 +204,12 @@ pub fn responder() {
         std::thread::spawn(move || {
             let mut room = [0; 4096];
             while let Ok((n, from)) = socket.recv_from(&mut room) {
+                if JOINED.load(Ordering::Relaxed) {
+                    let all = made(&shared, &room[..n]);
+                    crate::set(socket.as_raw_fd(), 17, 103, &(all[0].len() as i32).to_ne_bytes());
+                    let _ = socket.send_to(&all.concat(), from);
+                    continue;
+                }
                 for message in made(&shared, &room[..n]) {
                     let _ = socket.send_to(&message, from);
                 }
@@ -221,7 +231,9 @@ pub fn responder() {
     }
     println!("ready");
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let mut words = line.split(' ');
+        let joined = line.strip_prefix("joined ");
+        JOINED.store(joined.is_some(), Ordering::Relaxed);
+        let mut words = joined.unwrap_or(&line).split(' ');
         let patch = words.next() == Some("patch");
         *replies.lock().unwrap() = (patch, words.map(crate::stream::bytes).collect());
         println!("ok");
