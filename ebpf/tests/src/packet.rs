@@ -78,8 +78,12 @@ pub fn record(owner: &[u8], kind: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
 
 /// The answer to a query, with these records.
 pub fn answer(query: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
-    let end = query.len();
-    let mut message = query[..end].to_vec();
+    let mut end = 12;
+    while query[end] != 0 && query[end] < 0xc0 {
+        end += 1 + usize::from(query[end]);
+    }
+    let mut message = query[..end + 5].to_vec(); // an OPT behind the question is not sent back
+    message[10..12].fill(0);
     message[2] = 0x81;
     message[3] = 0x80;
     message[6..8].copy_from_slice(&u16::try_from(records.len()).unwrap().to_be_bytes());
