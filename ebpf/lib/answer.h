@@ -42,13 +42,13 @@ static __always_inline void collect(struct scratch *s, __u32 at, __u32 ttl, __u3
 static long record_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 at, type, class, ttl, length;
+	__u32 start = s->at, at, type, class, ttl, length;
 	int ours;
 
 	if (i >= s->records)
 		return 1;
 	s->record = i;
-	ours = owner_is_ours(job, s->at);
+	ours = owner_is_ours(job, start);
 	if (ours < 0)
 		goto broken;
 	at = s->after;
@@ -63,8 +63,8 @@ static long record_step(__u32 i, struct job *job)
 		goto broken;
 	s->at = at + length;
 	if (type == TYPE_OPT) {
-		/* One, in the additional section. */
-		if (s->record < s->answers || s->options++)
+		/* One, of the root, in the additional section; its time begins with the code's upper bits (RFC 6891 section 6.1). */
+		if (s->record < s->answers || s->options++ || s->message[start & (FQDN_MESSAGE_MAX - 1)] || ttl >> 24)
 			goto broken;
 		return 0;
 	}
@@ -72,6 +72,13 @@ static long record_step(__u32 i, struct job *job)
 		return 0;
 	if ((type == TYPE_A && length != 4) || (type == TYPE_AAAA && length != 16))
 		goto broken;
+	if (type == TYPE_CNAME) {
+		__u32 end = s->at;
+
+		if (!read_name(job, at) || s->after != end)
+			goto broken;
+		s->at = end;
+	}
 	if (s->record >= s->answers || !ours)
 		return 0;
 	if (ttl >> 31) /* RFC 2181 section 8 */
@@ -83,13 +90,8 @@ static long record_step(__u32 i, struct job *job)
 	} else if (type == TYPE_AAAA) {
 		collect(s, at, ttl, ADDRESS_IS_V6);
 	} else if (type == TYPE_CNAME) {
-		__u32 end = s->at;
-
-		if (!read_name(job, at) || s->after != end)
-			goto broken;
 		for (int k = 0; k < FQDN_NAME_ROOM / 8; k++)
 			((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
-		s->at = end;
 		s->owner_at = at;
 		if (ttl < s->min_ttl)
 			s->min_ttl = ttl;

@@ -77,7 +77,7 @@ static long name_step(__u32 i, struct job *job)
 	__u32 out = s->out;
 	__u32 length;
 
-	if (at >= s->length)
+	if (at >= s->ceiling)
 		goto broken;
 	length = s->message[at & (FQDN_MESSAGE_MAX - 1)];
 	if (length == 0) {
@@ -91,15 +91,16 @@ static long name_step(__u32 i, struct job *job)
 		__u32 target = (length & 0x3f) << 8 | s->message[(at + 1) & (FQDN_MESSAGE_MAX - 1)];
 
 		/* Strictly backward, and not into the header: no loop can be built (RFC 9267 section 2). */
-		if (at + 1 >= s->length || target >= s->limit || target < 12)
+		if (at + 1 >= s->ceiling || target >= s->limit || target < 12)
 			goto broken;
 		if (!s->after)
 			s->after = at + 2;
+		s->ceiling = s->limit;
 		s->limit = target;
 		s->at = target;
 		return 0;
 	}
-	if (length > FQDN_LABEL_MAX || out + 1 + length > FQDN_NAME_MAX - 1)
+	if (length > FQDN_LABEL_MAX || out + 1 + length > FQDN_NAME_MAX - 1 || at + 1 + length > s->ceiling)
 		goto broken;
 	copy64(s->read.bytes + (out & 255), s->message + (at & (FQDN_MESSAGE_MAX - 1)));
 	s->label_at[s->labels & 127] = out;
@@ -132,6 +133,7 @@ static __noinline int read_name(struct job *job, __u32 at)
 
 	s->at = at;
 	s->limit = at;
+	s->ceiling = s->length;
 	s->out = 0;
 	s->after = 0;
 	s->labels = 0;

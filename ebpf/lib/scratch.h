@@ -81,6 +81,7 @@ struct scratch {
 	__u32 length;
 	__u32 at;          /* reading position */
 	__u32 limit;       /* a pointer must lead before this */
+	__u32 ceiling;     /* what it leads to must end before this */
 	__u32 after;       /* position after the name just read */
 	__u32 out;
 	__u32 broken;

@@ -112,6 +112,11 @@ fn table() -> Table {
     }
     chain.push(record(&pointer(at + 12 * 30), A, 60, &V4));
     t.records("1 inside: by way of thirty", ONE, &chain);
+    t.records(
+        "1 to a name that runs into the pointer itself",
+        &[],
+        &[record(&ASKED, NULL, 60, b"\x04xxx"), record(&pointer(at + 12), A, 60, &V4), record(&ASKED, A, 60, &V4)],
+    );
     // 2: label bytes
     for byte in [0x40, 0x7f, 0x80, 0xbf] {
         t.edit(&format!("2 label byte {byte:#x}"), &[], |m| m[at] = byte);
@@ -241,6 +246,11 @@ fn table() -> Table {
         m.extend(opt());
         m.extend(opt());
     });
+    t.edit("16 of another name than the root", &[], |m| {
+        counts(m, 1, 0, 1);
+        m.extend(b"\x01a");
+        m.extend(opt());
+    });
     t.reply("16 in the answer section", &[], {
         let mut m = answer(&asked(A), &[]);
         counts(&mut m, 2, 0, 0);
@@ -274,6 +284,12 @@ fn table() -> Table {
     for code in 1..16 {
         t.edit(&format!("29 code {code}"), &[], |m| m[3] |= code);
     }
+    t.edit("29 code 16, BADVERS, in OPT", &[], |m| {
+        counts(m, 1, 0, 1);
+        m.extend(opt());
+        let at = m.len() - 6;
+        m[at] = 1;
+    });
     // 30: where no answer may lead
     for address in [[127, 0, 0, 1], [0, 0, 0, 0], [169, 254, 169, 254], [224, 0, 0, 1], [255, 255, 255, 255]] {
         t.records(&format!("30 {address:?}"), &[], &[record(&ASKED, A, 60, &address)]);

@@ -23,7 +23,11 @@ fn lookups(out: &Path) -> Vec<(&'static str, String)> {
     for (name, build, run) in [
         ("glibc", format!("cc {from}/lookup.c -o {out}/glibc"), format!("{out}/glibc")),
         ("musl, static", format!("musl-gcc -static {from}/lookup.c -o {out}/musl"), format!("{out}/musl")),
-        ("Go, static", format!("CGO_ENABLED=0 GOCACHE={out}/go GOFLAGS=-mod=mod go build -o {out}/gobin {from}/lookup.go"), format!("{out}/gobin")),
+        (
+            "Go, static",
+            format!("CGO_ENABLED=0 GOCACHE={out}/go GOFLAGS=-mod=mod go build -o {out}/gobin {from}/lookup.go"),
+            format!("{out}/gobin"),
+        ),
         ("Python", "command -v python3".into(), format!("python3 {from}/lookup.py")),
         ("dig", "command -v dig".into(), "dig +tries=1 +time=3".into()),
     ] {

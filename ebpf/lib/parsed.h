@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What the parser makes of one message, for tests: the same code runs in the kernel and natively. No hook uses it. */
+#ifndef PARSED_H
+#define PARSED_H
+
+#include "answer.h"
+
+/* Enough to tell two parsers apart. */
+struct parsed {
+	__u32 why;     /* 0, or the reason for which it teaches nothing */
+	__u32 found;   /* addresses of an answer; 1 for a query that is one question */
+	__u32 ttl;     /* of the addresses, added up */
+	__u32 name;    /* length of the question's name */
+	__u64 print;   /* of the addresses in their order, or of the question's name */
+};
+
+static __always_inline __u64 fold(__u64 print, const __u8 *bytes, __u32 words)
+{
+	for (__u32 i = 0; i < words; i++)
+		print = mix(print ^ ((const __u32 *)bytes)[i]);
+	return print;
+}
+
+static long print_step(__u32 i, struct job *job)
+{
+	struct scratch *s = job->s;
+	__u32 at;
+
+	if (i >= s->got)
+		return 1;
+	at = s->address_at[i & (FQDN_ADDRESSES_MAX - 1)];
+	s->min_ttl += s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)];
+	s->seed = at & ADDRESS_IS_V6 ? fold(s->seed, s->message + (at & (FQDN_MESSAGE_MAX - 1)), 4) :
+				       fold(s->seed, s->message + (at & (FQDN_MESSAGE_MAX - 1)), 1);
+	return 0;
+}
+
+/* An answer to the question that it repeats itself. `message` and `length` are set. */
+static __always_inline void parse_as_answer(struct job *job, struct parsed *out)
+{
+	struct scratch *s = job->s;
+
+	if (!read_name(job, DNS_HEADER) || s->after + 4 > s->length) {
+		out->why = FQDN_COUNT_ANSWER_MALFORMED;
+		return;
+	}
+	take_question(s);
+	s->question.qtype = be16_at(s, s->after);
+	out->why = s->message[2] & DNS_FLAG_QR ? read_answer(job) : FQDN_COUNT_ANSWER_MALFORMED;
+	out->name = s->question.name_len;
+	if (out->why)
+		return;
+	out->found = s->got;
+	s->min_ttl = 0;
+	s->seed = 0;
+	bpf_loop(FQDN_ADDRESSES_MAX, print_step, job, 0);
+	out->ttl = s->min_ttl;
+	out->print = s->seed;
+}
+
+static __always_inline void parse_as_query(struct job *job, struct parsed *out)
+{
+	struct scratch *s = job->s;
+
+	if (!read_query(job)) {
+		out->why = FQDN_COUNT_QUERY_MALFORMED;
+		return;
+	}
+	find_labels(job);
+	read_plain(job);
+	out->found = 1;
+	out->ttl = s->plain;
+	out->name = s->question.name_len;
+	out->print = fold(s->question.qtype, s->question.name, FQDN_NAME_ROOM / 4);
+}
+
+#endif

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * The parser of lib/, compiled for user space.
+ *
+ * With -DFUZZ: a target of libFuzzer that looks at invariants and, by the sanitizers, at memory. Without: a filter;
+ * a line of hex in, a line out: why found ttl length print, then every address. The first byte of a message is no part
+ * of it: even = an answer, odd = a query.
+ */
+#include "vmlinux.h"
+#undef NULL
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/parsed.h"
+
+static struct scratch here, dirty;
+
+static void require(int holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "broken: %s\n", what);
+	abort();
+}
+
+static struct parsed parse(struct scratch *s, const unsigned char *bytes, size_t length)
+{
+	struct job job = { .s = s };
+	struct parsed out = {};
+
+	/* As load_message does it. */
+	if (length < 1 + DNS_HEADER || length > 1 + FQDN_MESSAGE_MAX) {
+		out.why = FQDN_COUNT_ANSWER_TOO_LONG;
+		return out;
+	}
+	s->length = length - 1;
+	memcpy(s->message, bytes + 1, length - 1);
+	if (bytes[0] & 1)
+		parse_as_query(&job, &out);
+	else
+		parse_as_answer(&job, &out);
+	return out;
+}
+
+static void check(const struct scratch *s, const struct parsed *out, int query)
+{
+	if (out->why)
+		return;
+	require(out->name >= 1 && out->name <= FQDN_NAME_MAX, "a name has 1 to 255 octets");
+	require(s->question.name[out->name - 1] == 0, "a name ends with the root");
+	for (unsigned i = out->name; i < FQDN_NAME_ROOM; i++)
+		require(s->question.name[i] == 0, "nothing stands behind a name");
+	for (unsigned at = 0, labels = 0; s->question.name[at]; at += 1 + s->question.name[at])
+		require(s->question.name[at] <= FQDN_LABEL_MAX && at < out->name && ++labels <= FQDN_LABELS_MAX, "labels fill the name");
+	if (query)
+		return;
+	require(out->found >= 1 && out->found <= FQDN_ADDRESSES_MAX, "as many addresses as there is room for");
+	for (unsigned i = 0; i < out->found; i++) {
+		unsigned at = s->address_at[i] & ~ADDRESS_IS_V6, size = s->address_at[i] & ADDRESS_IS_V6 ? 16 : 4;
+
+		require(at >= DNS_HEADER && at + size <= s->length, "an address lies in the message");
+		require(s->address_ttl[i] <= 0x7fffffff, "a time is no negative number");
+	}
+}
+
+/* What the last message left in the buffer decides nothing. */
+static struct parsed parse_twice(const unsigned char *bytes, size_t length)
+{
+	struct parsed first, second;
+
+	memset(&here, 0, sizeof(here));
+	first = parse(&here, bytes, length);
+	second = parse(&dirty, bytes, length);
+	require(!memcmp(&first, &second, sizeof(first)), "the buffer's last content does not matter");
+	check(&here, &first, length && bytes[0] & 1);
+	return first;
+}
+
+#ifdef FUZZ
+int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t length)
+{
+	parse_twice(bytes, length);
+	return 0;
+}
+#else
+int main(void)
+{
+	static char line[4 * FQDN_MESSAGE_MAX];
+	static unsigned char bytes[FQDN_MESSAGE_MAX + 2];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		size_t length = strcspn(line, "\n") / 2;
+		struct parsed out;
+
+		for (size_t i = 0; i < length && i < sizeof(bytes); i++) {
+			char two[3] = { line[2 * i], line[2 * i + 1], 0 };
+
+			bytes[i] = strtoul(two, NULL, 16);
+		}
+		out = parse_twice(bytes, length);
+		printf("%u %u %u %u %llx", out.why, out.found, out.ttl, out.name, out.print);
+		for (unsigned i = 0; !out.why && !(bytes[0] & 1) && i < out.found; i++) {
+			unsigned at = here.address_at[i] & ~ADDRESS_IS_V6, size = here.address_at[i] & ADDRESS_IS_V6 ? 16 : 4;
+
+			printf(" ");
+			for (unsigned k = 0; k < size; k++)
+				printf("%02x", here.message[at + k]);
+		}
+		printf("\n");
+		fflush(stdout);
+	}
+	return 0;
+}
+#endif
