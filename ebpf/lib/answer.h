@@ -248,7 +248,7 @@ static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 	if (!keep_name(job, node, s->now + clamp_times(job, head) * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
 	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
-	bpf_map_delete_elem(&pending, &s->place);
+	forget_question(s);
 	return FQDN_COUNT_ANSWER_LEARNED;
 }
 

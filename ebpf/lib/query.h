@@ -138,6 +138,12 @@ static __always_inline __u64 place_of(const struct scratch *s)
 	return mix(mix(mix(word[0] ^ word[3]) ^ word[1]) ^ word[2]);
 }
 
+/* Its answer has come. */
+static __always_inline void forget_question(struct scratch *s)
+{
+	bpf_map_delete_elem(&pending, &s->place);
+}
+
 /* The server that is asked, or that answers. */
 static __always_inline void set_asked(struct scratch *s, __u64 cookie, const union address *server, __u16 port)
 {

@@ -127,3 +127,53 @@ pub fn watch(addresses: &[String]) {
     });
     println!("tries {} outages {} passed {}", tries.into_inner(), outages.into_inner(), passed.into_inner());
 }
+
+/// For each line `COUNT FIRST SUFFIX` of standard input: so many fresh names one after the other; nanoseconds at the
+/// median and at 99 of 100.
+pub fn latency() {
+    println!("ready");
+    let socket = client();
+    let mut room = [0; 2048];
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (count, first): (u64, u64) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+        let queries: Vec<Vec<u8>> = (first..first + count)
+            .map(|n| query(n as u16, &wire(&format!("ip-10-200-{}-{}.n{n}.{}", n >> 8 & 255, n & 255, words[2])), 1))
+            .collect();
+        let mut times: Vec<u64> = Vec::with_capacity(queries.len());
+        for query in &queries {
+            let start = std::time::Instant::now();
+            socket.send_to(query, (RESOLVER, 53)).unwrap();
+            socket.recv(&mut room).unwrap();
+            times.push(start.elapsed().as_nanos() as u64);
+        }
+        times.sort_unstable();
+        println!("{} {}", times[times.len() / 2], times[times.len() * 99 / 100]);
+    }
+}
+
+/// Arguments: seconds, first number. Always 64 questions on their way; answers a second.
+pub fn saturate(arguments: &[String]) {
+    let (seconds, mut n): (f64, u64) = (arguments[0].parse().unwrap(), arguments[1].parse().unwrap());
+    let socket = client();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut room = [0; 2048];
+    let mut ask = || {
+        let name = format!("ip-10-200-{}-{}.n{n}.example.test", n >> 8 & 255, n & 255);
+        let _ = socket.send_to(&query(n as u16, &wire(&name), 1), (RESOLVER, 53));
+        n += 1;
+    };
+    let start = std::time::Instant::now();
+    let mut answers = 0u64;
+    (0..64).for_each(|_| ask());
+    while start.elapsed().as_secs_f64() < seconds {
+        match socket.recv(&mut room) {
+            Ok(_) => {
+                answers += 1;
+                ask();
+            }
+            Err(_) => (0..64).for_each(|_| ask()),
+        }
+    }
+    println!("{answers} {:.0}", answers as f64 / start.elapsed().as_secs_f64());
+}

@@ -33,6 +33,8 @@ fn main() {
         "agent" => agent(),
         "cycle" => load::cycle(&arguments[1..]),
         "flood" => load::flood(&arguments[1..]),
+        "latency" => load::latency(),
+        "saturate" => load::saturate(&arguments[1..]),
         "watch" => load::watch(&arguments[1..]),
         other => panic!("{other}?"),
     }
