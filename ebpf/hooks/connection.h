@@ -5,7 +5,6 @@
 
 #include "lib/inbound.h"
 #include "lib/stream.h"
-#include "lib/verdict.h"
 
 /* include/uapi/linux/bpf.h */
 #define SOCK_OPS_CONNECT 3
@@ -45,82 +44,74 @@ static __always_inline void mark_accepted(struct bpf_sock_ops *ctx, struct fqdn_
 	bpf_map_delete_elem(&inbound, &key);
 	__builtin_memcpy(sock->peer, peer.bytes, 16);
 	sock->peer_port = key.port;
-	sock->flags |= FQDN_SOCK_ACCEPTED;
-}
-
-/* Nothing was queued before the connection stood (TCP Fast Open does): it would never meet the stream's programs. */
-static __always_inline bool is_fresh(struct bpf_sock *sk, struct fqdn_sock *sock)
-{
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-
-	if (!tcp || tcp->write_seq != tcp->snd_una)
-		return false;
-	sock->judged = tcp->write_seq;
-	return true;
+	set_flags(sock, FQDN_SOCK_ACCEPTED);
 }
 
 /*
- * A workload's connection to a DNS port is given to the stream's programs. One that cannot be is left as it is, and
- * egress lets no byte of it pass.
+ * A workload's connection to a DNS port: from here on its bytes are counted and judged, both ways. What a SYN carries
+ * (TCP Fast Open) egress has dropped; sent again, it is the first that is judged.
  */
-static __always_inline void cover_stream(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct fqdn_sock *sock)
+static __always_inline void begin_stream(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct fqdn_sock *sock)
 {
 	const struct fqdn_image_head *head;
 	struct fqdn_stream stream = {};
 	struct fqdn_usage *share;
+	struct tcp_sock *tcp;
 	struct job job = {};
-	union address peer;
+	union address server;
 
 	stream.cgroup = READ_ONCE(sock->workload); /* by the SYN that egress judged */
 	if (!stream.cgroup || open_policy(&job, stream.cgroup, &head))
 		return;
-	read_remote(ctx, &peer);
+	read_remote(ctx, &server);
 	stream.port = bpf_ntohl(ctx->remote_port);
-	stream.next = ctx->rcv_nxt;
-	__builtin_memcpy(stream.server, peer.bytes, 16);
-	if (is_translated(head, sock, &peer, stream.port)) {
-		__builtin_memcpy(stream.asked, sock->asked, 16);
-		stream.asked_port = sock->asked_port;
-	} else if (is_dns_port(head, stream.port)) {
-		__builtin_memcpy(stream.asked, peer.bytes, 16);
-		stream.asked_port = stream.port;
-	} else {
+	if (!is_dns_port(head, stream.port)) /* as the socket knows it: before any translation by netfilter */
 		return;
-	}
+	__builtin_memcpy(stream.server, server.bytes, 16);
+	stream.out[0] = ctx->snd_una;
+	stream.back[0] = ctx->rcv_nxt;
 	share = usage_of_workload(stream.cgroup);
 	if (!share || !take_share(&share->streams, FQDN_STREAMS_QUOTA)) {
 		count(FQDN_COUNT_STREAMS_FULL);
 		return;
 	}
 	sock->cookie = bpf_get_socket_cookie(ctx);
-	if (!is_fresh(sk, sock) || bpf_map_update_elem(&stream_owners, &sock->cookie, &stream, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&stream_owners, &sock->cookie, &stream, BPF_NOEXIST)) {
 		give_share(&share->streams);
-		count(FQDN_COUNT_STREAM_UNCOVERED);
+		count(FQDN_COUNT_STREAMS_FULL);
 		return;
 	}
 	bpf_sock_ops_cb_flags_set(ctx, SOCK_OPS_STATE_FLAG); /* so that its end is told */
-	if (bpf_sock_hash_update(ctx, &streams, &sock->cookie, BPF_NOEXIST)) {
-		count(FQDN_COUNT_STREAM_UNCOVERED);
+	set_flags(sock, FQDN_SOCK_STREAM);
+	/* Where a query may be refused, the program of `streams` answers it before it is sent. */
+	if (!(job.binding->flags & FQDN_BINDING_ENFORCED))
 		return;
-	}
-	sock->flags |= FQDN_SOCK_STREAM;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp)
+		sock->queued = tcp->write_seq;
+	if (!tcp || bpf_sock_hash_update(ctx, &streams, &sock->cookie, BPF_ANY))
+		count(FQDN_COUNT_STREAM_UNCOVERED);
 }
 
 static __always_inline void end_stream(struct fqdn_sock *sock)
 {
 	__u64 cookie = sock->cookie;
 	struct fqdn_stream *stream = cookie ? bpf_map_lookup_elem(&stream_owners, &cookie) : NULL;
+	struct fqdn_partial_key key = {};
 	struct fqdn_usage *share;
 	__u64 cgroup;
 
-	sock->flags &= ~FQDN_SOCK_STREAM;
+	clear_flags(sock, FQDN_SOCK_STREAM);
 	sock->cookie = 0;
 	if (!stream)
 		return;
 	cgroup = stream->cgroup;
-	forget_partial(cgroup, cookie);
 	if (bpf_map_delete_elem(&stream_owners, &cookie))
 		return;
+	key.cookie = cookie;
+	forget_partial(cgroup, &key);
+	key.back = 1;
+	forget_partial(cgroup, &key);
 	share = bpf_map_lookup_elem(&usage, &cgroup);
 	if (share)
 		give_share(&share->streams);
@@ -160,7 +151,7 @@ int fqdn_sockops(struct bpf_sock_ops *ctx)
 	if (ctx->op == SOCK_OPS_PASSIVE_ESTABLISHED)
 		mark_accepted(ctx, sock);
 	if (ctx->op == SOCK_OPS_ACTIVE_ESTABLISHED)
-		cover_stream(ctx, sk, sock);
+		begin_stream(ctx, sk, sock);
 	return 1;
 }
 

@@ -39,11 +39,14 @@ static __always_inline int swap(struct __sk_buff *skb, __u32 at, __u32 size)
 static __always_inline int answer_query(struct __sk_buff *skb, __u32 how)
 {
 	bool v4 = skb->protocol == ETHERTYPE_IPV4;
+	__u8 proto;
 	__u32 udp = v4 ? V4_UDP : V6_UDP;
 	__u32 flags_at = udp + 8 + 2;
 	__be16 before, after;
 	__u8 flags[2];
 
+	if ((!v4 && skb->protocol != ETHERTYPE_IPV6) || bpf_skb_load_bytes(skb, ETHERNET_HEADER + (v4 ? 9 : 6), &proto, 1) || proto != PROTO_UDP)
+		return -1;
 	if ((v4 ? swap(skb, V4_ADDRESSES, 4) : swap(skb, V6_ADDRESSES, 16)) || swap(skb, udp, 2) || swap(skb, 0, 6))
 		return -1;
 	if (bpf_skb_load_bytes(skb, flags_at, &before, 2))
@@ -82,6 +85,9 @@ int fqdn_device(struct __sk_buff *skb)
 
 	if (!node || !node->workloads)
 		return DEVICE_NEXT;
+	/* First: a packet socket can set a mark, too. */
+	if (sk && (sk->family == FAMILY_PACKET || sk->family == FAMILY_XDP))
+		return judge_packet_socket(skb);
 	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
 		how = skb->mark & REFUSE_BITS;
 		if (!how || answer_query(skb, how))
@@ -90,8 +96,6 @@ int fqdn_device(struct __sk_buff *skb)
 		/* On loopback it arrives by itself; a redirection there would lose its route ("martian source"). */
 		return skb->ifindex == LOOPBACK_DEVICE ? DEVICE_PASS : bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 	}
-	if (sk && (sk->family == FAMILY_PACKET || sk->family == FAMILY_XDP))
-		return judge_packet_socket(skb);
 	return DEVICE_NEXT;
 }
 

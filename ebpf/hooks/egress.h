@@ -5,7 +5,7 @@
 
 #include "lib/inbound.h"
 #include "lib/neighbour.h"
-#include "lib/verdict.h"
+#include "lib/stream.h"
 
 /* enum in include/net/tcp_states.h */
 #define STATE_LISTEN 10
@@ -21,11 +21,12 @@ static __always_inline bool is_handshake(struct __sk_buff *skb, const struct flo
 }
 
 /* The device has our program and can turn the packet round: plain headers, a device that we know. */
-static __always_inline bool can_answer(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+static __noinline bool can_answer(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
 {
 	struct fqdn_device_key key = { .ifindex = skb->ifindex };
 
-	if (!sock || !sock->netns || f->payload != (is_v4(&f->dest) ? 28 : 48))
+	/* Not one that is sent in fragments: each of them would be turned round. 1,280 = the least MTU of IPv6. */
+	if (!sock || !sock->netns || f->payload != (is_v4(&f->dest) ? 28 : 48) || skb->len > 1280)
 		return false;
 	key.netns = sock->netns;
 	return bpf_map_lookup_elem(&devices, &key) != NULL;
@@ -52,11 +53,11 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node, bool translated)
 {
 	struct scratch *s = job->s;
-	union address server = s->flow.dest;
 	__u16 port = s->flow.dest_port;
 	__u64 cookie = bpf_get_socket_cookie(job->skb);
 	int why;
 
+	s->server = s->flow.dest;
 	if (!load_message(job) || (translated && (!sock || is_denied(job))))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
 	if (translated && sock) {
@@ -75,26 +76,50 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 		set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
 		await_answer(job, sock, node);
 	}
-	set_asked(s, cookie, &server, port);
+	set_asked(s, cookie, &s->server, port);
 	await_answer(job, sock, node);
 	return PASS;
 }
 
-/* TCP to a DNS port: the handshake to a server that a rule names; bytes only where the stream's programs judge them. */
-static __always_inline int judge_stream_packet(struct job *job, const struct fqdn_sock *sock, bool translated)
+/* Bytes on a connection to a DNS port: they pass up to the first question that may not be asked, and no further. */
+static __always_inline int judge_segment(struct segment *segment)
 {
+	struct job *job = &segment->job;
 	struct scratch *s = job->s;
-	__u32 end = s->flow.sequence + job->skb->len - s->flow.payload;
-	bool carries = job->skb->len > s->flow.payload;
-	/* Sequence numbers wrap: before() of include/net/tcp.h. */
-	bool judged = sock && (sock->flags & FQDN_SOCK_STREAM) && (__s32)(READ_ONCE(sock->judged) - end) >= 0;
+	struct fqdn_stream *stream;
 
-	if (translated && sock && !is_denied(job)) {
-		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
-		s->flow.dest_port = sock->asked_port;
-	}
+	segment->key.cookie = segment->sock->cookie;
+	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
 	/* An urgent byte is taken out of the stream at the other end, whose framing then is not ours. */
-	if ((s->flow.tcp_flags & TCP_FLAG_URG) || (carries && !judged) || !is_named_server(job))
+	if (!stream || (s->flow.tcp_flags & TCP_FLAG_URG))
+		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+	segment->stream = stream;
+	__builtin_memcpy(&s->half, stream->out, sizeof(s->half));
+	switch (open_segment(segment, &s->flow, job->skb->len)) {
+	case 0:
+		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+	case 2:
+		return PASS;
+	}
+	s->half.next += s->segment_end - s->segment_at;
+	bpf_loop(SEGMENT_STEPS, question_step, segment, 0);
+	if (s->segment_at != s->segment_end)
+		return refuse(s->cgroup, segment->why ? segment->why : FQDN_COUNT_QUERY_MALFORMED);
+	__builtin_memcpy(stream->out, &s->half, sizeof(s->half));
+	return PASS;
+}
+
+/* TCP to a DNS port: the handshake to a server of whom something may be asked; bytes only as questions. */
+static __always_inline int judge_stream_packet(struct segment *segment)
+{
+	const struct fqdn_sock *sock = segment->sock;
+	struct job *job = &segment->job;
+	struct scratch *s = job->s;
+	bool covered = sock && (sock->flags & FQDN_SOCK_STREAM);
+
+	if (job->skb->len > s->flow.payload)
+		return covered ? judge_segment(segment) : refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+	if (!covered && !is_named_server(job))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
 	count(FQDN_COUNT_ALLOWED);
 	return PASS;
@@ -124,7 +149,8 @@ SEC("cgroup_skb/egress")
 int fqdn_egress(struct __sk_buff *skb)
 {
 	const struct fqdn_image_head *head;
-	struct job job = { .skb = skb };
+	struct segment segment = { .job = { .skb = skb } };
+	struct job *job = &segment.job;
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
@@ -143,11 +169,16 @@ int fqdn_egress(struct __sk_buff *skb)
 	if (!cgroup)
 		return PASS;
 	raw = sk->type == TYPE_RAW;
+	/* The mark of refused queries is ours to set. */
+	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
+		count(FQDN_COUNT_FORGED_ANSWER);
+		return DROP;
+	}
 
 	why = read_flow(skb, &f);
 	if (why)
 		return refuse(cgroup, why);
-	why = open_policy(&job, cgroup, &head);
+	why = open_policy(job, cgroup, &head);
 	if (why)
 		return refuse(cgroup, why);
 	/* Before everything that passes, and in audit mode too: what poses as a resolver teaches others. */
@@ -155,17 +186,17 @@ int fqdn_egress(struct __sk_buff *skb)
 		count(FQDN_COUNT_FORGED_ANSWER);
 		return DROP;
 	}
-	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job.binding->version))
+	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job->binding->version))
 		return PASS;
-	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
-	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES)) {
+	enforced = job->binding->flags & FQDN_BINDING_ENFORCED;
+	if (!enforced && !(job->binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
 		mark_asked(sock, &f);
 		return PASS;
 	}
 
-	translated = is_translated(head, sock, &f.dest, f.dest_port);
-	dns = translated || is_dns_port(head, f.dest_port);
+	translated = !raw && is_translated(head, sk, sock, &f.dest, f.dest_port, true);
+	dns = translated || is_dns_port(head, f.dest_port) || (sock && f.proto == PROTO_TCP && (sock->flags & FQDN_SOCK_STREAM));
 	/* A stub of the workload's own is its own business; one that the profile names is a resolver like any other. */
 	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw &&
 	    !(dns && resolver_entries(head->generation, &f.dest))) {
@@ -189,26 +220,33 @@ int fqdn_egress(struct __sk_buff *skb)
 		count(FQDN_COUNT_ALLOWED_REPLY);
 		return PASS;
 	}
-	if (enforced && dns && f.proto == PROTO_UDP && skb->gso_segs > 1)
+	/* Several datagrams, or pages that the sender may still write to (sendfile, MSG_ZEROCOPY). */
+	if (enforced && dns && f.proto == PROTO_UDP && (skb->gso_segs > 1 || skb->data_end - skb->data < skb->len))
 		return refuse(cgroup, FQDN_COUNT_QUERY_SEGMENTED);
 
-	job.s = take_scratch();
-	if (!job.s)
+	job->s = take_scratch();
+	if (!job->s)
 		return refuse(cgroup, FQDN_COUNT_SCRATCH_BUSY);
-	prepare(&job, head, cgroup, &f);
+	prepare(job, head, cgroup, sock, &f);
 	if (!enforced) {
-		verdict = is_denied(&job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
+		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f);
 	} else if (!dns) {
-		verdict = judge_packet(&job, sk, raw ? NULL : sock);
+		verdict = judge_packet(job, sk, raw ? NULL : sock);
 	} else if (f.proto == PROTO_UDP) {
-		verdict = judge_query(&job, head, sock, node, translated);
+		verdict = judge_query(job, head, sock, node, translated);
 	} else if (f.proto == PROTO_TCP) {
-		verdict = judge_stream_packet(&job, raw ? NULL : sock, translated);
+		if (translated && sock) {
+			__builtin_memcpy(job->s->flow.dest.bytes, sock->asked, 16);
+			job->s->flow.dest_port = sock->asked_port;
+		}
+		segment.node = node;
+		segment.sock = raw ? NULL : sock;
+		verdict = judge_stream_packet(&segment);
 	} else {
 		verdict = refuse(cgroup, FQDN_COUNT_QUERY_MALFORMED);
 	}
-	give_back(job.s);
+	give_back(job->s);
 	return verdict;
 }
 

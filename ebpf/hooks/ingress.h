@@ -9,7 +9,7 @@
 #include "lib/verdict.h"
 
 /* A peer from outside that we have not spoken to: its packet opens the way back. */
-static __always_inline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner)
+static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner)
 {
 	struct fqdn_inbound fresh = { .state = FQDN_INBOUND_PEER, .time = bpf_ktime_get_boot_ns() };
 	struct fqdn_inbound_key key = {};
@@ -31,46 +31,64 @@ static __always_inline int came_from_afar(struct __sk_buff *skb, const struct fl
 	return skb->ifindex != LOOPBACK_DEVICE || (is_loopback(&f->source) && sock && sock->netns && sock->netns == node->host_netns);
 }
 
-/* A segment of a connection to a DNS port. 0 = it came too early. */
-static __always_inline int hear_segment(struct segment *segment, const struct flow *f, struct fqdn_node *node)
+/* TCP itself would take it: an acknowledgement of what was sent, and no reset (RFC 9293 section 3.10.7.4). */
+static __always_inline bool is_plausible(struct bpf_sock *sk, const struct flow *f)
 {
-	struct __sk_buff *skb = segment->job.skb;
-	const struct fqdn_image_head *head;
-	union address asked;
-	__u32 skip;
+	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
-	segment->stream = bpf_map_lookup_elem(&stream_owners, &segment->cookie);
-	if (!segment->stream || segment->stream->deaf)
+	return tcp && (f->tcp_flags & (TCP_FLAG_ACK | TCP_FLAG_SYN | TCP_FLAG_RST)) == TCP_FLAG_ACK &&
+	       (__s32)(f->ack - tcp->snd_nxt) <= 0 && (__s32)(tcp->snd_una - f->ack) < MOST_AHEAD;
+}
+
+static __always_inline void hear_in_order(struct segment *segment, const struct fqdn_image_head *head)
+{
+	struct scratch *s = segment->job.s;
+	union address server;
+
+	__builtin_memcpy(server.bytes, segment->stream->server, 16);
+	s->half.next += s->segment_end - s->segment_at;
+	if (resolver_entries(head->generation, &server)) {
+		set_asked(s, segment->key.cookie, &server, segment->stream->port);
+		bpf_loop(SEGMENT_STEPS, answer_step, segment, 0);
+	}
+	if (s->segment_at != s->segment_end)
+		s->half.lost = DEAF;
+}
+
+/* A segment of a connection to a DNS port. 0 = it came before the one that it follows. */
+static __always_inline int hear_segment(struct segment *segment, struct bpf_sock *sk, __u64 cgroup, const struct flow *f)
+{
+	const struct fqdn_image_head *head;
+	struct fqdn_stream *stream;
+	int verdict = PASS;
+
+	segment->key.back = 1;
+	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
+	if (!stream || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
 		return PASS;
-	if (!is_in_order(segment->stream, f, skb->len - f->payload, &skip)) {
+	segment->job.s = take_scratch();
+	/* This hook runs without the socket's lock. Who comes while another CPU reads comes again. */
+	if (!segment->job.s || __sync_val_compare_and_swap(&stream->busy, 0, 1)) {
+		if (segment->job.s)
+			give_back(segment->job.s);
 		count(FQDN_COUNT_SEGMENT_LATE);
 		return DROP;
 	}
-	segment->at = f->payload + skip;
-	segment->end = skb->len;
-	if (segment->at >= segment->end)
-		return PASS;
-	segment->stream->next += segment->end - segment->at;
-	if (segment->stream->deaf || open_policy(&segment->job, segment->stream->cgroup, &head)) {
-		segment->stream->deaf = 1;
-		return PASS;
+	prepare(&segment->job, head, cgroup, segment->sock, f);
+	segment->stream = stream;
+	__builtin_memcpy(&segment->job.s->half, stream->back, sizeof(struct fqdn_half));
+	switch (open_segment(segment, f, segment->job.skb->len)) {
+	case 0:
+		count(FQDN_COUNT_SEGMENT_LATE);
+		verdict = DROP;
+		break;
+	case 1:
+		hear_in_order(segment, head);
+		__builtin_memcpy(stream->back, &segment->job.s->half, sizeof(struct fqdn_half));
 	}
-	__builtin_memcpy(asked.bytes, segment->stream->asked, 16);
-	if (!resolver_entries(head->generation, &asked)) {
-		count(FQDN_COUNT_ANSWER_SERVER);
-		segment->stream->deaf = 1;
-		return PASS;
-	}
-	segment->job.s = take_scratch();
-	if (!segment->job.s) {
-		segment->stream->deaf = 1;
-		return PASS;
-	}
-	prepare(&segment->job, head, segment->stream->cgroup, f);
-	read_segment(segment);
+	__sync_lock_test_and_set(&stream->busy, 0);
 	give_back(segment->job.s);
-	start_sweep(node);
-	return PASS;
+	return verdict;
 }
 
 /* Never drops an answer: what is not understood is passed and teaches nothing. */
@@ -84,6 +102,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	__u64 cgroup;
 	struct flow f;
+	int verdict;
 
 	if (!node || !node->workloads || !sk)
 		return PASS;
@@ -94,22 +113,24 @@ int fqdn_ingress(struct __sk_buff *skb)
 	cgroup = workload_of(skb, sock, READ_ONCE(node->epoch));
 	if (!cgroup || read_flow(skb, &f))
 		return PASS;
+	/* Turned round by the device's program: it says no, and teaches nothing. */
+	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark)
+		return PASS;
 	if (f.proto == PROTO_TCP) {
 		if (sk->state == STATE_LISTEN && opens_connection(&f))
 			note_inbound(skb, &f, sock ? sock->netns : 0);
-		if (sock && (sock->flags & FQDN_SOCK_STREAM) && skb->len > f.payload && skb->ifindex != LOOPBACK_DEVICE) {
-			segment.node = node;
-			segment.cookie = sock->cookie;
-			return hear_segment(&segment, &f, node);
-		}
-		return PASS;
+		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, node))
+			return PASS;
+		segment.node = node;
+		segment.sock = sock;
+		segment.key.cookie = sock->cookie;
+		verdict = hear_segment(&segment, sk, cgroup, &f);
+		start_sweep(node);
+		return verdict;
 	}
 	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
 		return PASS;
-	/* Our own answer to a refused query, on its way back from the device. */
-	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark)
-		return PASS;
-	if (!is_dns_port(head, f.source_port) && !is_translated(head, sock, &f.source, f.source_port)) {
+	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
 		note_inbound(skb, &f, sock && !(sock->flags & FQDN_SOCK_CONNECTED) ? sock->netns : 0);
 		return PASS;
 	}
@@ -124,7 +145,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 	segment.job.s = take_scratch();
 	if (!segment.job.s)
 		return PASS;
-	prepare(&segment.job, head, cgroup, &f);
+	prepare(&segment.job, head, cgroup, sock, &f);
 	if (load_message(&segment.job)) {
 		set_asked(segment.job.s, bpf_get_socket_cookie(skb), &f.source, f.source_port);
 		count(take_answer(&segment.job, node));

@@ -19,7 +19,7 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 	sock->creator = bpf_get_current_cgroup_id();
 	sock->tgid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(sock->comm, sizeof(sock->comm));
-	sock->flags |= FQDN_SOCK_CREATED;
+	set_flags(sock, FQDN_SOCK_CREATED);
 	if (node && node->workloads) {
 		__u64 epoch = READ_ONCE(node->epoch);
 
@@ -51,10 +51,12 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 		return PASS;
 	__builtin_memcpy(sock->asked, dest->bytes, 16);
 	sock->asked_port = bpf_ntohs(ctx->user_port);
-	sock->flags &= ~(FQDN_SOCK_ACCEPTED | FQDN_SOCK_STREAM);
+	sock->asked_by = bpf_get_current_task();
+	if (connects)
+		clear_flags(sock, FQDN_SOCK_ACCEPTED);
 	if (connects && ctx->protocol == PROTO_UDP) {
 		/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
-		sock->flags |= FQDN_SOCK_CONNECTED;
+		set_flags(sock, FQDN_SOCK_CONNECTED);
 		return PASS;
 	}
 	if (!node || !node->workloads)
@@ -80,7 +82,7 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	job.s = take_scratch();
 	if (!job.s)
 		return PASS;
-	prepare(&job, head, cgroup, &f);
+	prepare(&job, head, cgroup, sock, &f);
 	if (enforced && is_dns_port(head, f.dest_port)) {
 		if (!is_named_server(&job))
 			verdict = refuse(cgroup, FQDN_COUNT_QUERY_TCP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* DNS queries over TCP: each is met whole, however it is cut, before a byte of it is queued (RFC 7766 section 8). */
+/* DNS queries over TCP as they are sent, so that one that is refused is answered at once. */
 #ifndef STREAM_H
 #define STREAM_H
 
@@ -26,7 +26,6 @@ struct send {
 	__u32 wanted; /* the message at `at` ends here; 0 = it is all there */
 	__u32 why;    /* why the message at `at` is refused */
 	__u32 length; /* of the message at `at` */
-	__u32 allowed;
 };
 
 static long send_step(__u32 i, struct send *send)
@@ -61,20 +60,12 @@ static long send_step(__u32 i, struct send *send)
 	OPAQUE(length);
 	if (length > FQDN_QUERY_MAX || length < DNS_HEADER || bpf_probe_read_kernel(s->message, length, send->data + at + FRAME))
 		return 1;
-	__builtin_memcpy(s->flow.dest.bytes, send->stream->asked, 16);
-	s->flow.dest_port = send->stream->asked_port;
+	__builtin_memcpy(s->flow.dest.bytes, send->stream->server, 16);
+	s->flow.dest_port = send->stream->port;
 	send->why = judge_message(job);
-	if (send->why == FQDN_COUNT_QUERY_REFUSED && is_audited(send->stream->cgroup)) {
-		count(send->why);
-		count(FQDN_COUNT_ALLOWED_AUDIT);
-		send->why = 0;
-	}
 	if (send->why)
 		return 1;
-	set_asked(s, send->cookie, &s->flow.dest, s->flow.dest_port);
-	await_answer(job, send->sock, send->node);
 	send->at = at + FRAME + s->length;
-	send->allowed++;
 	return 0;
 }
 
@@ -90,25 +81,20 @@ static __always_inline int hold_back(struct sk_msg_md *msg, __u32 bytes)
 }
 
 /*
- * INVARIANT: egress lets bytes pass up to `judged`, and everything in the send queue up to there has been here. A call
- * of send that was under way when the connection was covered (TCP Fast Open without a cookie) queues its bytes by
- * another way: then the queue is longer than what was judged, and nothing more may pass.
+ * The bytes in the send queue are those that have been here. They are not after a send that was queued in part: the
+ * kernel then takes our last word for what comes next (`eval` of struct sk_psock). Egress has the last word in any case.
  */
-static __always_inline bool all_was_judged(struct bpf_sock *sk, struct fqdn_sock *sock)
+static __always_inline bool is_in_step(struct bpf_sock *sk, const struct fqdn_sock *sock)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
-	if (tcp && (sock->flags & FQDN_SOCK_STREAM) && tcp->write_seq == sock->judged)
-		return true;
-	sock->flags &= ~FQDN_SOCK_STREAM;
-	count(FQDN_COUNT_STREAM_UNCOVERED);
-	return false;
+	return tcp && tcp->write_seq == sock->queued;
 }
 
-/* So many first bytes of the send. */
+/* So many first bytes of the send; 0 = all. */
 static __always_inline int let_pass(struct sk_msg_md *msg, struct fqdn_sock *sock, __u32 bytes)
 {
-	sock->judged += bytes;
+	sock->queued += bytes ? bytes : msg->size;
 	bpf_msg_apply_bytes(msg, bytes);
 	bpf_msg_cork_bytes(msg, 0); /* what was asked for before still stands */
 	return SK_PASS;
@@ -131,21 +117,16 @@ static __always_inline int answer_refused(struct sk_msg_md *msg, __u64 cookie, _
 /* What becomes of the send, once its messages have been looked at. */
 static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send, const struct fqdn_image_head *head)
 {
-	__u64 cgroup = send->stream->cgroup;
-
 	/* Never after a part of this send has passed: the kernel would put what comes next in the wrong place. */
 	if (send->wanted)
 		return hold_back(msg, send->wanted);
-	for (int i = 0; i < SEND_MESSAGES; i++)
-		if (i < send->allowed)
-			count(FQDN_COUNT_QUERY_ALLOWED);
-	if (!send->why)
-		return send->at == send->size ? let_pass(msg, send->sock, send->size) : SK_DROP;
+	/* What cannot be understood egress refuses. */
+	if (!send->why || send->why == FQDN_COUNT_QUERY_MALFORMED)
+		return let_pass(msg, send->sock, send->at == send->size ? 0 : send->at);
 	if (send->at)
 		return let_pass(msg, send->sock, send->at);
-	if (refuse(cgroup, send->why) == PASS)
-		return let_pass(msg, send->sock, send->size);
-	if (send->why != FQDN_COUNT_QUERY_REFUSED || !refusal_of(head)) {
+	count(FQDN_COUNT_QUERY_REFUSED);
+	if (!refusal_of(head)) {
 		count(FQDN_COUNT_REFUSAL_SILENT);
 		return SK_DROP;
 	}
@@ -159,8 +140,9 @@ static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send,
 }
 
 /*
- * Queries, before a byte of them is queued: a send passes when it consists of whole messages. What passes at once is
- * as many as may be asked; the first that may not is then met again, at the head of what is left.
+ * Queries, before a byte of them is queued. Not to keep them back, egress does that, but to answer those that it would
+ * keep back. What passes at once is as many as may be asked; the first that may not is met again, at the head of what
+ * is left.
  */
 SEC("sk_msg")
 int fqdn_stream_query(struct sk_msg_md *msg)
@@ -169,34 +151,25 @@ int fqdn_stream_query(struct sk_msg_md *msg)
 	const struct fqdn_image_head *head;
 	struct flow f = { .proto = PROTO_TCP };
 	struct send send = { .node = the_node() };
-	int why;
 
-	if (!sk || !send.node)
-		return SK_DROP;
+	if (!sk)
+		return SK_PASS;
 	send.sock = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-	if (!send.sock)
-		return SK_DROP;
+	if (!send.sock || !send.node || !is_in_step(sk, send.sock))
+		return SK_PASS;
 	send.cookie = send.sock->cookie;
 	send.stream = bpf_map_lookup_elem(&stream_owners, &send.cookie);
-	if (!send.stream)
-		return SK_DROP;
-	if (!all_was_judged(sk, send.sock))
-		return SK_DROP;
-	why = open_policy(&send.job, send.stream->cgroup, &head);
-	if (why)
-		return refuse(send.stream->cgroup, why) == PASS ? let_pass(msg, send.sock, msg->size) : SK_DROP;
+	if (!send.stream || open_policy(&send.job, send.stream->cgroup, &head))
+		return let_pass(msg, send.sock, 0);
 	send.size = msg->size;
-	if (!(send.job.binding->flags & FQDN_BINDING_ENFORCED))
-		return let_pass(msg, send.sock, send.size);
-	if (!send.size || send.size >= SEND_MAX || bpf_msg_pull_data(msg, 0, send.size, 0)) {
-		count(FQDN_COUNT_QUERY_MALFORMED);
-		return SK_DROP;
-	}
+	if (!(send.job.binding->flags & FQDN_BINDING_ENFORCED) || is_audited(send.stream->cgroup) || send.size >= SEND_MAX ||
+	    bpf_msg_pull_data(msg, 0, send.size, 0))
+		return let_pass(msg, send.sock, 0);
 	send.data = (void *)(long)msg->data;
 	send.job.s = take_scratch();
 	if (!send.job.s)
-		return SK_DROP;
-	prepare(&send.job, head, send.stream->cgroup, &f);
+		return let_pass(msg, send.sock, 0);
+	prepare(&send.job, head, send.stream->cgroup, send.sock, &f);
 	bpf_loop(SEND_MESSAGES, send_step, &send, 0);
 	give_back(send.job.s);
 	return settle_send(msg, &send, head);

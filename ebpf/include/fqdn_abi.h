@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x8d58c56b85f36910ULL
+#define FQDN_ABI 0x12e30c92e166e008ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -48,10 +48,10 @@
 #define FQDN_QUERY_MAX 4400U /* Longest query that is read: header, name, type, class and 4,096 bytes of OPT. */
 #define FQDN_RECORDS_MAX 4096U /* Most records of an answer that are read; more teach nothing. */
 #define FQDN_ADDRESSES_MAX 256U /* Most addresses of an answer; more teach nothing. */
-#define FQDN_PENDING_SLOTS 1024U /* Questions of one workload that wait for their answers; the next takes the place of an older one of its own. */
+#define FQDN_PENDING_SLOTS 512U /* Questions of one workload that wait for their answers; the next takes the place of an older one of its own. */
 #define FQDN_PENDING_WAYS 4U /* Places among which a question chooses. */
-#define FQDN_LEARNED_QUOTA 16384U /* Most addresses learned for one workload at a time. */
-#define FQDN_NAMES_QUOTA 16384U /* Most names kept on behalf of one workload at a time. */
+#define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
+#define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
@@ -59,7 +59,7 @@
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
 #define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
-#define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port whose every byte is judged. */
+#define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port, whose every byte is judged. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
@@ -78,11 +78,11 @@
 #define FQDN_COUNT_QUERY_MALFORMED 8U /* DNS query that is not one well-formed question */
 #define FQDN_COUNT_QUERY_SEGMENTED 9U /* several datagrams in one send to a DNS port */
 #define FQDN_COUNT_QUERY_TCP 10U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
-#define FQDN_COUNT_QUERY_PIPELINED 11U /* refused DNS query over TCP with others behind it in the same send */
+#define FQDN_COUNT_QUERY_PIPELINED 11U /* refused DNS query over TCP with others behind it in the same send: the send fails */
 #define FQDN_COUNT_QUERY_PENDING_FULL 12U /* question that took the place of an older one, whose answer will not be learned */
 #define FQDN_COUNT_REFUSAL_ANSWERED 13U /* refused DNS query that was answered on the spot */
 #define FQDN_COUNT_REFUSAL_SILENT 14U /* refused DNS query without an answer: none is wanted, or the device has no program */
-#define FQDN_COUNT_STREAM_UNCOVERED 15U /* TCP connection to a DNS port that cannot be judged: nothing may be sent on it */
+#define FQDN_COUNT_STREAM_UNCOVERED 15U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
 #define FQDN_COUNT_STREAMS_FULL 16U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
 #define FQDN_COUNT_SEGMENT_LATE 17U /* segment of an answer over TCP that came before the one it follows: to be sent again */
 #define FQDN_COUNT_PACKET_SOCKET 18U /* packet of a packet socket or of AF_XDP */
@@ -508,30 +508,44 @@ _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, partials) == 24, "offset");
 
-/* Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom. */
-struct fqdn_stream {
-	__u64 cgroup; /* Workload. */
-	__u8 asked[16]; /* Server, as it was asked for. */
-	__u8 server[16]; /* Server, as its packets show it. */
-	__u16 asked_port; /* Its port as asked for. */
-	__u16 port; /* Its port as its packets show it. */
-	__u32 next; /* Sequence number of the next byte that the server sends. */
+/* One direction of a connection to a DNS port: how far its bytes have been met. */
+struct fqdn_half {
+	__u32 next; /* Sequence number of the next byte. */
 	__u32 have; /* Bytes of the present message that have come, its length included. */
 	__u32 length; /* The present message's length. */
-	__u32 lost; /* 1 = a part of the present message was not kept: it teaches nothing. */
-	__u32 deaf; /* 1 = the thread is lost: nothing on this connection teaches any more. */
+	__u32 lost; /* 1 = a part of the present message was not kept. */
+};
+_Static_assert(sizeof(struct fqdn_half) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_half, next) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_half, have) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_half, length) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_half, lost) == 12, "offset");
+
+/* Value of `stream_owners`, by socket cookie: a TCP connection to a DNS port. */
+struct fqdn_stream {
+	__u64 cgroup; /* Workload that opened it. */
+	__u8 server[16]; /* Server that it asks, as the socket knows it. */
+	__u32 port; /* Its port. */
+	__u32 busy; /* 1 while one CPU reads an answer's segment. */
+	__u32 out[4]; /* What the workload sends. */
+	__u32 back[4]; /* What the server sends; its `lost` also says that nothing more teaches. */
 };
 _Static_assert(sizeof(struct fqdn_stream) == 64, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, cgroup) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, asked) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, server) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, asked_port) == 40, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, port) == 42, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, next) == 44, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, have) == 48, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, length) == 52, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, lost) == 56, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_stream, deaf) == 60, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, server) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, port) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, busy) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, out) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, back) == 48, "offset");
+
+/* Key of `partials`. */
+struct fqdn_partial_key {
+	__u64 cookie; /* Socket cookie. */
+	__u64 back; /* 0 = questions, 1 = answers. */
+};
+_Static_assert(sizeof(struct fqdn_partial_key) == 16, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_partial_key, cookie) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_partial_key, back) == 8, "offset");
 
 /* Key of `devices`. */
 struct fqdn_device_key {
@@ -548,10 +562,12 @@ _Static_assert(__builtin_offsetof(struct fqdn_device_key, pad) == 12, "offset");
 struct fqdn_learned_key {
 	__u64 cgroup; /* Workload. */
 	__u8 addr[16]; /* Address. */
+	__u64 netns; /* Cookie of the network namespace: what a namespace of the workload's own making teaches counts there alone. */
 };
-_Static_assert(sizeof(struct fqdn_learned_key) == 24, "size");
+_Static_assert(sizeof(struct fqdn_learned_key) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_key, cgroup) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_key, addr) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_key, netns) == 24, "offset");
 
 /* One name that an address was learned for. */
 struct fqdn_learned_name {
@@ -575,13 +591,15 @@ struct fqdn_learned {
 	__u64 cgroup; /* As in the key. */
 	__u8 addr[16]; /* As in the key. */
 	struct fqdn_learned_name names[8]; /* The names. */
+	__u64 netns; /* As in the key. */
 };
-_Static_assert(sizeof(struct fqdn_learned) == 288, "size");
+_Static_assert(sizeof(struct fqdn_learned) == 296, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, lock) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, cgroup) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, addr) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, names) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, netns) == 288, "offset");
 
 /* Value of `names`, by keyed hash of the name. */
 struct fqdn_name {
@@ -616,11 +634,11 @@ struct fqdn_sock {
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
 	__u16 asked_port; /* Port that was asked for last. */
-	__u32 judged; /* Sequence number up to which the bytes of a connection with `SOCK_STREAM` have been judged. */
+	__u32 queued; /* Length of the send queue, as a sequence number, by what passed the program of `streams`. */
 	__u64 version; /* Version of the binding that allowed the flow. */
 	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
 	__u64 cookie; /* Cookie of the socket, for a connection with `SOCK_STREAM`. */
-	__u64 pad2; /* Zero. */
+	__u64 asked_by; /* Thread that asked. */
 };
 _Static_assert(sizeof(struct fqdn_sock) == 160, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
@@ -639,11 +657,11 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 80, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, asked_port) == 114, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, judged) == 116, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 116, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 120, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 128, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 144, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 152, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 152, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {
@@ -675,9 +693,11 @@ _Static_assert(__builtin_offsetof(struct fqdn_inbound, pad) == 12, "offset");
 struct fqdn_sweep_item {
 	__u64 cgroup; /* Workload; 0 = a name. */
 	__u64 key[2]; /* Address, or the name's key in the first half. */
+	__u64 netns; /* Network namespace. */
 };
-_Static_assert(sizeof(struct fqdn_sweep_item) == 24, "size");
+_Static_assert(sizeof(struct fqdn_sweep_item) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sweep_item, cgroup) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sweep_item, key) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sweep_item, netns) == 24, "offset");
 
 #endif

@@ -124,6 +124,16 @@ struct bpf_sock_addr {
 	CONTEXT_POINTER(struct bpf_sock *, sk);
 };
 
+struct bpf_tcp_sock {
+	__u32 snd_cwnd;
+	__u32 srtt_us;
+	__u32 rtt_min;
+	__u32 snd_ssthresh;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 snd_una;
+};
+
 struct bpf_sock_ops {
 	__u32 op;
 	union {

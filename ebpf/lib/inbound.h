@@ -15,7 +15,7 @@ static __always_inline void inbound_key(struct fqdn_inbound_key *key, __u64 owne
 }
 
 /* The peer's datagrams have come in, we did not speak first, and the last one is not long ago. */
-static __always_inline int came_in(const struct fqdn_sock *sock, const struct flow *f)
+static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
@@ -36,7 +36,7 @@ static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock
 }
 
 /* We spoke first: what this peer sends opens nothing. */
-static __always_inline void mark_asked(const struct fqdn_sock *sock, const struct flow *f)
+static __noinline void mark_asked(const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct fqdn_inbound asked = { .state = FQDN_INBOUND_ASKED };
 	struct fqdn_inbound_key key = {};

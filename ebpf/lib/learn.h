@@ -8,9 +8,9 @@
 #define SECOND 1000000000ULL
 
 /* `cgroup` 0 = a name, by the first word of its key. */
-static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size)
+static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size, __u64 netns)
 {
-	struct fqdn_sweep_item item = { .cgroup = cgroup };
+	struct fqdn_sweep_item item = { .cgroup = cgroup, .netns = netns };
 
 	__builtin_memcpy(item.key, key, size);
 	if (bpf_map_push_elem(&sweep, &item, BPF_ANY) == 0)
@@ -39,7 +39,7 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 		for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
 			((__u64 *)s->read.bytes)[i] = ((__u64 *)s->question.name)[i];
 		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
-		if (!queue_sweep(0, &key, 8) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
+		if (!queue_sweep(0, &key, 8, 0) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
 			give_share(&share->names);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
@@ -101,7 +101,7 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 static __noinline int learn_address(struct job *job, __u64 expiry)
 {
 	struct scratch *s = job->s;
-	struct fqdn_learned_key key = { .cgroup = s->cgroup };
+	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
 	struct fqdn_learned_name *fresh = &s->fresh;
 	struct fqdn_usage *share;
 	struct fqdn_learned *value;
@@ -117,12 +117,13 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 	if (!value) {
 		__builtin_memset(&s->learned, 0, sizeof(s->learned));
 		s->learned.cgroup = key.cgroup;
+		s->learned.netns = key.netns;
 		__builtin_memcpy(s->learned.addr, key.addr, 16);
 		s->learned.names[0] = *fresh;
 		share = usage_of_workload(key.cgroup);
 		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 			return 0;
-		if (queue_sweep(key.cgroup, key.addr, 16) &&
+		if (queue_sweep(key.cgroup, key.addr, 16, key.netns) &&
 		    bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
 			return 1;
 		give_share(&share->learned);
@@ -131,7 +132,7 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 			return 0;
 	}
 	bpf_spin_lock(&value->lock);
-	done = value->cgroup == key.cgroup && same_address(value->addr, (const union address *)key.addr) &&
+	done = value->cgroup == key.cgroup && value->netns == key.netns && same_address(value->addr, (const union address *)key.addr) &&
 	       add_name(value, fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;

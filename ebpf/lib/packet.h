@@ -49,6 +49,7 @@ struct flow {
 	__u8 hop_limit;
 	__u8 pad;
 	__u32 sequence; /* of TCP, host order */
+	__u32 ack;
 };
 
 static __always_inline void map_v4(union address *a, __be32 v4)
@@ -79,6 +80,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, struct flow *f,
 			return FQDN_COUNT_HEADER_MALFORMED;
 		f->tcp_flags = head[13];
 		f->sequence = (__u32)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
+		f->ack = (__u32)head[8] << 24 | head[9] << 16 | head[10] << 8 | head[11];
 		f->payload = at + ((head[12] >> 4) * 4);
 	} else if (f->proto == PROTO_UDP || f->proto == PROTO_SCTP) {
 		if (bpf_skb_load_bytes(skb, at, head, 8))

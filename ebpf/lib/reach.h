@@ -69,8 +69,9 @@ static __always_inline int read_learned(struct scratch *s, const struct fqdn_lea
 	barrier();
 	s->learned.cgroup = value->cgroup;
 	__builtin_memcpy(s->learned.addr, value->addr, 16);
+	s->learned.netns = value->netns;
 	bpf_spin_unlock(&value->lock);
-	return s->learned.cgroup == key->cgroup && same_address(s->learned.addr, (const union address *)key->addr);
+	return s->learned.cgroup == key->cgroup && s->learned.netns == key->netns && same_address(s->learned.addr, (const union address *)key->addr);
 }
 
 static __always_inline void write_restated(struct scratch *s, const struct fqdn_learned_key *key)
@@ -95,7 +96,7 @@ static __always_inline void write_restated(struct scratch *s, const struct fqdn_
 static __always_inline int reach_by_name(struct job *job)
 {
 	struct scratch *s = job->s;
-	struct fqdn_learned_key key = { .cgroup = s->cgroup };
+	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
 
 	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
 	s->reached = 0;

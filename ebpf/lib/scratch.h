@@ -21,6 +21,7 @@ struct learned_copy {
 	__u64 cgroup;
 	__u8 addr[16];
 	struct fqdn_learned_name names[FQDN_LEARNED_NAMES];
+	__u64 netns;
 };
 _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size");
 
@@ -53,8 +54,10 @@ struct scratch {
 	/* the judgement: input */
 	__u64 generation;
 	__u64 cgroup;
+	__u64 netns;
 	__u64 now;
 	struct flow flow;
+	union address server; /* as the packet shows it */
 	__u32 judged[FQDN_LAYERS_MAX], judged_n; /* classes */
 	__u32 with_any, with_star, with_server;
 	__u32 has_star;    /* the image has a bare star */
@@ -76,6 +79,10 @@ struct scratch {
 	__u64 reached_name; /* key in `names` of the name that did it */
 	__u32 policy;
 	__u64 expiry;
+
+	/* a segment of a connection to a DNS port */
+	struct fqdn_half half; /* taken over by the stream when the segment passes */
+	__u32 segment_at, segment_end; /* in the packet */
 
 	/* a DNS message */
 	__u32 length;

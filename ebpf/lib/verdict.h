@@ -46,13 +46,15 @@ static __always_inline int open_policy(struct job *job, __u64 cgroup, const stru
 	return job->binding ? 0 : FQDN_COUNT_BINDING_MISSING;
 }
 
-static __always_inline void prepare(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct flow *f)
+/* `sock`: what was learned counts in the socket's network namespace; unknown = only for other such sockets. */
+static __always_inline void prepare(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct scratch *s = job->s;
 
 	s->generation = head->generation;
 	s->has_star = head->flags & FQDN_IMAGE_STAR;
 	s->cgroup = cgroup;
+	s->netns = sock ? sock->netns : 0;
 	s->now = bpf_ktime_get_boot_ns();
 	s->flow = *f;
 }
@@ -76,19 +78,41 @@ static __always_inline int judge_message(struct job *job)
 	return may_ask(job) ? 0 : FQDN_COUNT_QUERY_REFUSED;
 }
 
+/* What the socket is connected to, as it knows it: before any translation by netfilter. */
+static __always_inline bool is_connected_to(const struct bpf_sock *sk, const union address *server, __u16 port)
+{
+	union address peer;
+
+	if (sk->family == FAMILY_INET) {
+		__u32 v4 = sk->dst_ip4;
+
+		OPAQUE(v4); /* else clang merges the loads: "pointer arithmetic on sock prohibited" */
+		map_v4(&peer, v4);
+	} else {
+		peer.word[0] = sk->dst_ip6[0];
+		peer.word[1] = sk->dst_ip6[1];
+		peer.word[2] = sk->dst_ip6[2];
+		peer.word[3] = sk->dst_ip6[3];
+	}
+	return bpf_ntohs(sk->dst_port) == port && same_address(peer.bytes, server);
+}
+
 /*
- * The server as the socket asked for it, where a translation leads to another address or port (bypass row 5): both
- * must be resolvers, for another thread may have asked for something else on the same socket meanwhile.
+ * A DNS server was asked for, and a translation leads the packet to another address or port (bypass row 5). Both must be
+ * resolvers, and what is itself a resolver's DNS port is judged as itself. `asked` is this packet's: of a connected
+ * socket what it is connected to, of another what this very thread just asked for.
  */
-static __always_inline bool is_translated(const struct fqdn_image_head *head, const struct fqdn_sock *sock, const union address *server, __u16 port)
+static __always_inline bool is_translated(const struct fqdn_image_head *head, const struct bpf_sock *sk, const struct fqdn_sock *sock, const union address *server, __u16 port, bool sends)
 {
 	union address asked;
 
 	if (!sock || !sock->asked_port || !is_dns_port(head, sock->asked_port))
 		return false;
-	if (sock->asked_port == port && same_address(sock->asked, server))
-		return false;
 	__builtin_memcpy(asked.bytes, sock->asked, 16);
+	if (sk->dst_port ? !is_connected_to(sk, &asked, sock->asked_port) : sends && sock->asked_by != bpf_get_current_task())
+		return false;
+	if (is_dns_port(head, port) && resolver_entries(head->generation, server))
+		return false;
 	return resolver_entries(head->generation, server) && resolver_entries(head->generation, &asked);
 }
 

@@ -135,6 +135,17 @@ static __always_inline void remember_allow(struct fqdn_sock *sock, const struct 
 	end_write(sock);
 }
 
+/* Flags are set by hooks that may run at once, on several CPUs. */
+static __always_inline void set_flags(struct fqdn_sock *sock, __u32 flags)
+{
+	__sync_fetch_and_or(&sock->flags, flags);
+}
+
+static __always_inline void clear_flags(struct fqdn_sock *sock, __u32 flags)
+{
+	__sync_fetch_and_and(&sock->flags, ~flags);
+}
+
 /* Made in a network namespace that is not the host's; unknown = no. */
 static __always_inline int in_own_netns(const struct fqdn_sock *sock, const struct fqdn_node *node)
 {
@@ -168,7 +179,7 @@ static __always_inline int is_dns_port(const struct fqdn_image_head *head, __u16
 }
 
 /* Resolver entries that an address belongs to, in this image's generation. */
-static __always_inline __u32 resolver_entries(__u64 generation, const union address *address)
+static __noinline __u32 resolver_entries(__u64 generation, const union address *address)
 {
 	struct fqdn_resolver_key key = { .prefixlen = 64 + 128 };
 	struct fqdn_resolver_value *value;

@@ -195,13 +195,13 @@ constants! {
     /// Most addresses of an answer; more teach nothing.
     ADDRESSES_MAX: u32 = 256;
     /// Questions of one workload that wait for their answers; the next takes the place of an older one of its own.
-    PENDING_SLOTS: u32 = 1_024;
+    PENDING_SLOTS: u32 = 512;
     /// Places among which a question chooses.
     PENDING_WAYS: u32 = 4;
     /// Most addresses learned for one workload at a time.
-    LEARNED_QUOTA: u32 = 16_384;
+    LEARNED_QUOTA: u32 = 4_096;
     /// Most names kept on behalf of one workload at a time.
-    NAMES_QUOTA: u32 = 16_384;
+    NAMES_QUOTA: u32 = 4_096;
     /// Most TCP connections of one workload to DNS ports at a time.
     STREAMS_QUOTA: u32 = 256;
     /// Most answers over TCP of one workload that are there in part.
@@ -216,7 +216,7 @@ constants! {
     SOCK_CREATED: u32 = 2;
     /// Socket flag: a datagram socket that was connected, so that it speaks first.
     SOCK_CONNECTED: u32 = 4;
-    /// Socket flag: a TCP connection to a DNS port whose every byte is judged.
+    /// Socket flag: a TCP connection to a DNS port, whose every byte is judged.
     SOCK_STREAM: u32 = 8;
     /// Kind of a device: Ethernet, its packets can be turned round.
     DEVICE_ETHERNET: u32 = 1;
@@ -244,11 +244,11 @@ reasons! {
     QueryMalformed "query-malformed" "DNS query that is not one well-formed question";
     QuerySegmented "query-segmented" "several datagrams in one send to a DNS port";
     QueryTcp "query-tcp" "TCP to a DNS port that no rule opens, or with bytes that were not judged";
-    QueryPipelined "query-pipelined" "refused DNS query over TCP with others behind it in the same send";
+    QueryPipelined "query-pipelined" "refused DNS query over TCP with others behind it in the same send: the send fails";
     QueryPendingFull "query-pending-full" "question that took the place of an older one, whose answer will not be learned";
     RefusalAnswered "refusal-answered" "refused DNS query that was answered on the spot";
     RefusalSilent "refusal-silent" "refused DNS query without an answer: none is wanted, or the device has no program";
-    StreamUncovered "stream-uncovered" "TCP connection to a DNS port that cannot be judged: nothing may be sent on it";
+    StreamUncovered "stream-uncovered" "TCP connection to a DNS port whose refused queries get no answer, but fail";
     StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
     SegmentLate "segment-late" "segment of an answer over TCP that came before the one it follows: to be sent again";
     PacketSocket "packet-socket" "packet of a packet socket or of AF_XDP";
@@ -629,28 +629,38 @@ records! {
         /// Answers in `partials`.
         24 partials: u64,
     }
-    /// Value of `stream_owners`, by socket cookie: whose connection to a DNS port it is, and to whom.
-    Stream "stream" 64 {
-        /// Workload.
-        0 cgroup: u64,
-        /// Server, as it was asked for.
-        8 asked: [u8; 16],
-        /// Server, as its packets show it.
-        24 server: [u8; 16],
-        /// Its port as asked for.
-        40 asked_port: u16,
-        /// Its port as its packets show it.
-        42 port: u16,
-        /// Sequence number of the next byte that the server sends.
-        44 next: u32,
+    /// One direction of a connection to a DNS port: how far its bytes have been met.
+    Half "half" 16 {
+        /// Sequence number of the next byte.
+        0 next: u32,
         /// Bytes of the present message that have come, its length included.
-        48 have: u32,
+        4 have: u32,
         /// The present message's length.
-        52 length: u32,
-        /// 1 = a part of the present message was not kept: it teaches nothing.
-        56 lost: u32,
-        /// 1 = the thread is lost: nothing on this connection teaches any more.
-        60 deaf: u32,
+        8 length: u32,
+        /// 1 = a part of the present message was not kept.
+        12 lost: u32,
+    }
+    /// Value of `stream_owners`, by socket cookie: a TCP connection to a DNS port.
+    Stream "stream" 64 {
+        /// Workload that opened it.
+        0 cgroup: u64,
+        /// Server that it asks, as the socket knows it.
+        8 server: [u8; 16],
+        /// Its port.
+        24 port: u32,
+        /// 1 while one CPU reads an answer's segment.
+        28 busy: u32,
+        /// What the workload sends.
+        32 out: [u32; 4],
+        /// What the server sends; its `lost` also says that nothing more teaches.
+        48 back: [u32; 4],
+    }
+    /// Key of `partials`.
+    PartialKey "partial_key" 16 {
+        /// Socket cookie.
+        0 cookie: u64,
+        /// 0 = questions, 1 = answers.
+        8 back: u64,
     }
     /// Key of `devices`.
     DeviceKey "device_key" 16 {
@@ -662,11 +672,13 @@ records! {
         12 pad: u32,
     }
     /// Key of `learned`.
-    LearnedKey "learned_key" 24 {
+    LearnedKey "learned_key" 32 {
         /// Workload.
         0 cgroup: u64,
         /// Address.
         8 addr: [u8; 16],
+        /// Cookie of the network namespace: what a namespace of the workload's own making teaches counts there alone.
+        24 netns: u64,
     }
     /// One name that an address was learned for.
     LearnedName "learned_name" 32 {
@@ -682,7 +694,7 @@ records! {
         28 plain: u32,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
-    Learned "learned" 288 {
+    Learned "learned" 296 {
         /// Guards `names`.
         0 lock: SpinLock,
         /// Zero.
@@ -693,6 +705,8 @@ records! {
         16 addr: [u8; 16],
         /// The names.
         32 names: [LearnedName; 8],
+        /// As in the key.
+        288 netns: u64,
     }
     /// Value of `names`, by keyed hash of the name.
     Name "name" 280 {
@@ -741,16 +755,16 @@ records! {
         112 peer_port: u16,
         /// Port that was asked for last.
         114 asked_port: u16,
-        /// Sequence number up to which the bytes of a connection with `SOCK_STREAM` have been judged.
-        116 judged: u32,
+        /// Length of the send queue, as a sequence number, by what passed the program of `streams`.
+        116 queued: u32,
         /// Version of the binding that allowed the flow.
         120 version: u64,
         /// Address that connect or sendmsg asked for last, before any translation.
         128 asked: [u8; 16],
         /// Cookie of the socket, for a connection with `SOCK_STREAM`.
         144 cookie: u64,
-        /// Zero.
-        152 pad2: u64,
+        /// Thread that asked.
+        152 asked_by: u64,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {
@@ -775,11 +789,13 @@ records! {
         12 pad: u32,
     }
     /// Item of `sweep`: an entry of `learned`, or of `names`, to be visited.
-    SweepItem "sweep_item" 24 {
+    SweepItem "sweep_item" 32 {
         /// Workload; 0 = a name.
         0 cgroup: u64,
         /// Address, or the name's key in the first half.
         8 key: [u64; 2],
+        /// Network namespace.
+        24 netns: u64,
     }
 }
 

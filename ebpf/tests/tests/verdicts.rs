@@ -74,7 +74,7 @@ impl Egress {
         let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, ..Name::zeroed() };
         record.bytes[..name.wire().len()].copy_from_slice(name.wire());
         self.node.pins.map("names").unwrap().set(&key.to_le_bytes(), record.bytes()).unwrap();
-        let learned = LearnedKey { cgroup: cgroup::id(&self.cgroup).unwrap(), addr: mapped(address) };
+        let learned = LearnedKey { cgroup: cgroup::id(&self.cgroup).unwrap(), addr: mapped(address), netns: 0 };
         let mut value = Learned { cgroup: learned.cgroup, addr: learned.addr, ..Learned::zeroed() };
         value.names[0] = LearnedName { name: key, expiry: u64::MAX, ..LearnedName::zeroed() };
         self.node.pins.map("learned").unwrap().set(learned.bytes(), value.bytes()).unwrap();
