@@ -573,8 +573,10 @@ fn packet_sockets_row_3() {
 fn other_ways_to_send() {
     let (node, workload) = node("ways");
     let mut agent = node.agent(&workload);
-    assert_eq!(agent.tell(&format!("in-parts ip-10-200-1-1.example.test {RESOLVER}")), "answer rcode 0");
-    assert_eq!(agent.tell(&format!("in-parts www.evil.test {RESOLVER}")), "EPERM", "MSG_MORE");
+    // MSG_MORE and sendfile: what lies in pages might still be written to, whoever asks what.
+    for name in ["ip-10-200-1-1.example.test", "www.evil.test"] {
+        assert_eq!(agent.tell(&format!("in-parts {name} {RESOLVER}")), "EPERM");
+    }
     assert_eq!(agent.tell("resolve ip-10-200-1-1.example.test 10.200.9.9"), "EPERM", "a server that no rule names");
     assert_eq!(agent.connect(RESOLVER, 853), "EPERM", "DNS over TLS");
     assert_eq!(agent.connect("10.200.9.9", 443), "EPERM", "DNS over HTTPS");

@@ -21,7 +21,7 @@ pub fn cycle(arguments: &[String]) {
                 let mut dns = None;
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= total {
+                    if n >= total || failures.load(Ordering::Relaxed) > 20 {
                         return;
                     }
                     let n = n + first;
