@@ -126,7 +126,7 @@ static __always_inline int judge_stream_packet(struct segment *segment)
 }
 
 /* `sock` = where to remember an allowed flow, or none. */
-static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock)
+static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock, __u64 epoch)
 {
 	struct scratch *s = job->s;
 
@@ -139,7 +139,7 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 		if (reached && s->flow.proto == PROTO_TCP)
 			keep_socket_name(job, sk, sock);
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
-		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
+		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, epoch, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
 	}
 	count(FQDN_COUNT_ALLOWED);
 	return PASS;
@@ -156,7 +156,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	bool forged = false, raw, enforced, translated, dns;
 	struct flow f;
-	__u64 cgroup;
+	__u64 cgroup, epoch;
 	int verdict, why;
 
 	if (!node || !node->workloads || !sk)
@@ -165,7 +165,8 @@ int fqdn_egress(struct __sk_buff *skb)
 	if (!sk)
 		return PASS; /* this hook runs for full sockets only (BPF_CGROUP_RUN_PROG_INET_EGRESS) */
 	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	cgroup = workload_of(skb, sock, READ_ONCE(node->epoch));
+	epoch = READ_ONCE(node->epoch);
+	cgroup = workload_of(skb, sock, epoch);
 	if (!cgroup)
 		return PASS;
 	raw = sk->type == TYPE_RAW;
@@ -178,7 +179,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	why = read_flow(skb, &f);
 	if (why)
 		return refuse(cgroup, why);
-	why = open_policy(job, cgroup, &head);
+	why = open_head(job, &head);
 	if (why)
 		return refuse(cgroup, why);
 	/* Before everything that passes, and in audit mode too: what poses as a resolver teaches others. */
@@ -186,8 +187,16 @@ int fqdn_egress(struct __sk_buff *skb)
 		count(FQDN_COUNT_FORGED_ANSWER);
 		return DROP;
 	}
-	if (!raw && !opens_connection(&f) && sock && cached_allow(sock, &f, cgroup, head->generation, job->binding->version))
-		return PASS;
+	if (!raw && !opens_connection(&f) && sock && cached_flow(sock, &f, cgroup, head->generation)) {
+		/* A connection lives on when some other workload is bound: then the epoch is another, the binding is not. */
+		if (READ_ONCE(sock->allowed_epoch) == epoch)
+			return PASS;
+		if (!open_binding(job, cgroup, head) && READ_ONCE(sock->version) == job->binding->version)
+			return PASS;
+	}
+	why = open_binding(job, cgroup, head);
+	if (why)
+		return refuse(cgroup, why);
 	enforced = job->binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job->binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
@@ -232,7 +241,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f);
 	} else if (!dns) {
-		verdict = judge_packet(job, sk, raw ? NULL : sock);
+		verdict = judge_packet(job, sk, raw ? NULL : sock, epoch);
 	} else if (f.proto == PROTO_UDP) {
 		verdict = judge_query(job, head, sock, node, translated);
 	} else if (f.proto == PROTO_TCP) {

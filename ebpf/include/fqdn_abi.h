@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x12e30c92e166e008ULL
+#define FQDN_ABI 0xb9cc21092c3d794bULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -639,8 +639,9 @@ struct fqdn_sock {
 	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
 	__u64 cookie; /* Cookie of the socket, for a connection with `SOCK_STREAM`. */
 	__u64 asked_by; /* Thread that asked. */
+	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
 };
-_Static_assert(sizeof(struct fqdn_sock) == 160, "size");
+_Static_assert(sizeof(struct fqdn_sock) == 168, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
@@ -662,6 +663,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 120, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 128, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 144, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 152, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 160, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {

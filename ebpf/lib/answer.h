@@ -245,7 +245,7 @@ static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 	head = image_head(job);
 	if (!head)
 		return FQDN_COUNT_IMAGE_MISSING;
-	if (!keep_name(job, node, s->now + clamp_times(job, head) * SECOND))
+	if (!keep_name(job, s->now + clamp_times(job, head) * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
 	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
 	forget_question(s);

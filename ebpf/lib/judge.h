@@ -9,6 +9,9 @@
 #include "walk.h"
 
 #define NO_GRANT 0xffffffffU
+/* Of an address that has not been looked up yet. */
+#define NO_CLASS 0xffffffffU
+#define NOT_KNOWN 2
 /* Selectors of a class, times subjects, times a few grants each. */
 #define JUDGE_STEPS 131072
 #define SEARCH_STEPS 32
@@ -37,7 +40,7 @@ static long interval_step(__u32 i, struct job *job)
 	return 0;
 }
 
-/* Class of an address: the interval that holds it; and whether it is this host's, which no image can say. */
+/* Class of an address: the interval that holds it. Whether it is this host's no image can say: `kind_holds` asks. */
 static __noinline __u32 address_class(struct job *job, const union address *address)
 {
 	struct scratch *s = job->s;
@@ -45,7 +48,7 @@ static __noinline __u32 address_class(struct job *job, const union address *addr
 
 	s->address[0] = bpf_be64_to_cpu(address->half[0]);
 	s->address[1] = bpf_be64_to_cpu(address->half[1]);
-	s->local = bpf_map_lookup_elem(&locals, address) != NULL;
+	s->local = NOT_KNOWN;
 	s->low = 0;
 	s->high = job->rows->cidrs_n;
 	bpf_loop(SEARCH_STEPS, interval_step, job, 0);
@@ -135,9 +138,18 @@ static __always_inline int ports_hold(struct job *job, __u32 set)
 }
 
 /* A selector of addresses may leave out this host's, or mean them alone. */
-static __always_inline int kind_holds(const struct scratch *s, __u32 kind)
+static __always_inline int kind_holds(struct scratch *s, __u32 kind)
 {
-	return kind < FQDN_KIND_ELSEWHERE || (kind == FQDN_KIND_HERE) == s->local;
+	__u64 address[2];
+
+	if (kind < FQDN_KIND_ELSEWHERE)
+		return 1;
+	if (s->local == NOT_KNOWN) {
+		address[0] = bpf_cpu_to_be64(s->address[0]);
+		address[1] = bpf_cpu_to_be64(s->address[1]);
+		s->local = bpf_map_lookup_elem(&locals, address) != NULL;
+	}
+	return (kind == FQDN_KIND_HERE) == s->local;
 }
 
 static __always_inline int server_holds(struct job *job, __u32 servers)
@@ -148,6 +160,8 @@ static __always_inline int server_holds(struct job *job, __u32 servers)
 
 	if (!(servers & FQDN_SERVERS_CIDR))
 		return (servers & s->entries) != 0;
+	if (s->server_class == NO_CLASS)
+		s->server_class = address_class(job, &s->flow.dest);
 	selector = RECORD(job, job->rows->selectors, id - 1, struct fqdn_selector);
 	return selector && kind_holds(s, selector->kind) && class_holds(job, s->server_class, id);
 }

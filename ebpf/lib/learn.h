@@ -20,13 +20,12 @@ static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size
 }
 
 /* The question's name gets, or has, its place in `names`; the bytes are compared (bypass: crafted hashes). */
-static __noinline int keep_name(struct job *job, const struct fqdn_node *node, __u64 until)
+static __noinline int keep_name(struct job *job, __u64 until)
 {
 	struct scratch *s = job->s;
 	struct fqdn_name *name;
-	__u64 key = hash_name(job, node);
+	__u64 key = s->name_key; /* by the seal of the question, which has just been looked at */
 
-	s->name_key = key;
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
 		struct fqdn_usage *share = usage_of_workload(s->cgroup);

@@ -103,7 +103,7 @@ static __noinline int may_ask(struct job *job)
 	s->with_star = s->plain;
 	judge_name(job);
 	s->entries = resolver_entries(s->generation, &s->flow.dest);
-	s->server_class = address_class(job, &s->flow.dest);
+	s->server_class = NO_CLASS;
 	return judge(job);
 }
 
@@ -113,6 +113,7 @@ static __noinline __u64 seal_question(struct job *job, const struct fqdn_node *n
 	struct fqdn_pending *q = &job->s->question;
 	__u64 seal = hash_name(job, node);
 
+	job->s->name_key = seal;
 	seal = mix(seal ^ q->generation ^ node->secret[0]);
 	seal = mix(seal ^ q->cgroup ^ node->secret[1]);
 	seal = mix(seal ^ ((__u64)q->class << 32 | (__u64)q->plain << 16 | q->qtype));

@@ -28,22 +28,28 @@ static __noinline int refuse(__u64 cgroup, __u32 reason)
 	return DROP;
 }
 
-/*
- * Image, head and binding for a workload. 0, or the reason for which it is denied. The binding is looked up
- * for the image just read, never for another.
- */
-static __always_inline int open_policy(struct job *job, __u64 cgroup, const struct fqdn_image_head **head)
+/* Image and head, then the binding for the image just read, never for another. 0, or why the workload is denied. */
+static __always_inline int open_head(struct job *job, const struct fqdn_image_head **head)
 {
-	struct fqdn_binding_key key = { .cgroup = cgroup };
-
 	if (!open_image(job))
 		return FQDN_COUNT_IMAGE_MISSING;
 	*head = image_head(job);
-	if (!*head)
-		return FQDN_COUNT_IMAGE_MISSING;
-	key.generation = (*head)->generation;
+	return *head ? 0 : FQDN_COUNT_IMAGE_MISSING;
+}
+
+static __always_inline int open_binding(struct job *job, __u64 cgroup, const struct fqdn_image_head *head)
+{
+	struct fqdn_binding_key key = { .cgroup = cgroup, .generation = head->generation };
+
 	job->binding = bpf_map_lookup_elem(&bindings, &key);
 	return job->binding ? 0 : FQDN_COUNT_BINDING_MISSING;
+}
+
+static __always_inline int open_policy(struct job *job, __u64 cgroup, const struct fqdn_image_head **head)
+{
+	int why = open_head(job, head);
+
+	return why ? why : open_binding(job, cgroup, *head);
 }
 
 /* `sock`: what was learned counts in the socket's network namespace; unknown = only for other such sockets. */
@@ -108,6 +114,8 @@ static __always_inline bool is_translated(const struct fqdn_image_head *head, co
 
 	if (!sock || !sock->asked_port || !is_dns_port(head, sock->asked_port))
 		return false;
+	if (sock->asked_port == port && same_address(sock->asked, server))
+		return false;
 	__builtin_memcpy(asked.bytes, sock->asked, 16);
 	if (sk->dst_port ? !is_connected_to(sk, &asked, sock->asked_port) : sends && sock->asked_by != bpf_get_current_task())
 		return false;
@@ -131,7 +139,7 @@ static __noinline int is_named_server(struct job *job)
 	s->with_server = 1;
 	s->judged_n = 0;
 	s->entries = resolver_entries(s->generation, &s->flow.dest);
-	s->server_class = address_class(job, &s->flow.dest);
+	s->server_class = NO_CLASS;
 	named = judge(job);
 	s->with_server = 0;
 	return named;

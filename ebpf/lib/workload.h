@@ -101,15 +101,12 @@ static __always_inline int same_address(const __u8 *a, const union address *b)
 	return *(const __u64 *)a == b->half[0] && *(const __u64 *)(a + 8) == b->half[1];
 }
 
-/*
- * The packet is of the flow that the cache allows, under this image and this workload's binding. Not the epoch: a
- * connection lives on when some other workload is bound.
- */
-static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version)
+/* The packet is of the flow that the cache allows, under this image. */
+static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation)
 {
 	__u32 seq = READ_ONCE(sock->seq);
 	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port &&
-		   READ_ONCE(sock->generation) == generation && READ_ONCE(sock->version) == version &&
+		   READ_ONCE(sock->generation) == generation &&
 		   READ_ONCE(sock->workload) == workload && same_address(sock->addr, &f->dest);
 	__u64 expiry = READ_ONCE(sock->expiry);
 
@@ -119,7 +116,7 @@ static __always_inline int cached_allow(struct fqdn_sock *sock, const struct flo
 	return !expiry || bpf_ktime_get_boot_ns() < expiry;
 }
 
-static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version, __u64 expiry)
+static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version, __u64 epoch, __u64 expiry)
 {
 	if (!begin_write(sock))
 		return;
@@ -128,6 +125,7 @@ static __always_inline void remember_allow(struct fqdn_sock *sock, const struct 
 	sock->proto = f->proto;
 	sock->generation = generation;
 	sock->version = version;
+	sock->allowed_epoch = epoch;
 	sock->expiry = expiry;
 	/* Who it is was another's to say meanwhile; then the flow is not remembered. */
 	if (sock->workload != workload)

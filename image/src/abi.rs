@@ -722,7 +722,7 @@ records! {
         272 owner: u64,
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
-    Sock "sock" 160 {
+    Sock "sock" 168 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
         /// `SOCK_*`.
@@ -765,6 +765,8 @@ records! {
         144 cookie: u64,
         /// Thread that asked.
         152 asked_by: u64,
+        /// Epoch in which the flow was allowed: in the same one its binding is the same.
+        160 allowed_epoch: u64,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {

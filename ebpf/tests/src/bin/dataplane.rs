@@ -1,6 +1,6 @@
 //! Figures of the programs: nanoseconds a packet by BPF_PROG_TEST_RUN, then real queries over a veth pair with and
 //! without policy, turn about.
-//! Usage: dataplane OBJECT
+//! Usage: dataplane OBJECT [round-trips]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use aya::EbpfLoader;
@@ -60,7 +60,9 @@ fn programs(node: &Node, object: &[u8]) -> Programs {
 
 fn main() {
     let object = fs::read(std::env::args().nth(1).expect("dataplane OBJECT")).unwrap();
-    single_packets(&object);
+    if std::env::args().nth(2).as_deref() != Some("round-trips") {
+        single_packets(&object);
+    }
     round_trips();
 }
 
@@ -170,9 +172,14 @@ fn round_trips() {
     // Beside the attach point: no program sees it.
     let free = node.cgroup.with_file_name("fqdn-t-free");
     fs::create_dir_all(&free).unwrap();
+    // The server on one CPU, the clients on the other: whoever shares a CPU with the server saves itself a wake-up.
+    let pin =
+        |cpu: u32, what: &str| sh(&format!("for p in $(pgrep -f 'probe {what}'); do taskset -apc {cpu} $p >/dev/null; done"));
+    pin(1, "serve");
     let mut with = node.start(&workload, &["latency"]);
     let mut without = node.start(&free, &["latency"]);
     assert_eq!([with.line(), without.line()], ["ready", "ready"]);
+    pin(0, "latency");
     let numbers = |line: &str| line.split(' ').map(|n| n.parse::<f64>().unwrap()).collect::<Vec<f64>>();
     let mut first = 0u64;
     let mut ask = |agent: &mut kernel_tests::Agent, suffix: &str| {
