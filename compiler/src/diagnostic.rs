@@ -136,7 +136,6 @@ codes! {
     Shadowed "shadowed" Warning "A rule that never counts, because another one before it or beside it says as much already.";
     NotLogged "not-logged" Notice "Rules that only write a log line do nothing here.";
     DenyInside "deny-inside" Notice "Destinations inside the cluster are not known here: to deny some of them is left to the CNI.";
-    RefuseDrop "refuse-drop" Notice "A refused query fails with EPERM for now; no answer is synthesised.";
     DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";
     Ingress "ingress" Notice "Ingress rules are left to the CNI.";
     OtherPolicy "other-policy" Notice "A Kubernetes NetworkPolicy is left to the CNI.";

@@ -162,17 +162,6 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         findings.at(Code::CnamesChain, source, span, message, "narrower than written", "");
     }
     profile.refuse = document.refuse.unwrap_or_default();
-    if document.refuse.is_some_and(|refuse| refuse != Refuse::Drop) {
-        let span = at(&[Step::Key("refuse")]);
-        findings.at(
-            Code::RefuseDrop,
-            source,
-            span,
-            "a refused query fails with EPERM for now",
-            "no answer is made",
-            "the choice is kept in the image",
-        );
-    }
     if let Some(texts) = &document.never_learn {
         profile.never_learn = list("neverLearn", texts, &[Step::Key("neverLearn")], findings);
     }

@@ -120,13 +120,10 @@ static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send,
 	/* Never after a part of this send has passed: the kernel would put what comes next in the wrong place. */
 	if (send->wanted)
 		return hold_back(msg, send->wanted);
-	/* What cannot be understood egress refuses. */
-	if (!send->why || send->why == FQDN_COUNT_QUERY_MALFORMED)
+	if (!send->why || send->at)
 		return let_pass(msg, send->sock, send->at == send->size ? 0 : send->at);
-	if (send->at)
-		return let_pass(msg, send->sock, send->at);
-	count(FQDN_COUNT_QUERY_REFUSED);
-	if (!refusal_of(head)) {
+	count(send->why);
+	if (send->why != FQDN_COUNT_QUERY_REFUSED || !refusal_of(head)) {
 		count(FQDN_COUNT_REFUSAL_SILENT);
 		return SK_DROP;
 	}

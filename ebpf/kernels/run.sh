@@ -16,7 +16,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 CACHE=${CACHE:-$here/../../.kernels}
 CACHE=$(mkdir -p "$CACHE" && cd "$CACHE" && pwd)
 LOGS=${LOGS:-$CACHE/logs}
-DEFAULT_KERNELS=(6.1 newest)
+DEFAULT_KERNELS=(6.1 6.12 6.18 newest)
 # Verified instructions allowed for one program: on 6.1, and later.
 MOST_61=500000 MOST=250000
 BOOT_SECONDS=180

@@ -93,6 +93,9 @@ enum Command {
         /// Whose answers teach, with --image.
         #[arg(long, value_name = "auto|IP,...", default_value = "auto")]
         resolvers: String,
+        /// Keep capabilities and sockets that lead round the policy (CAP_NET_ADMIN, nscd...).
+        #[arg(long)]
+        keep_caps: bool,
         /// The command.
         #[arg(required = true, last = true)]
         command: Vec<String>,
@@ -147,11 +150,11 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
             let _lock = pins.lock()?;
             say(if bind::unbind(pins, &cgroup)? { "unbound" } else { "unchanged: it was not bound" })
         }
-        Command::Run { labels, namespace, image, resolvers, command } => {
+        Command::Run { labels, namespace, image, resolvers, keep_caps, command } => {
             if let Some(image) = image {
                 apply_quietly(pins, &image, &resolvers, None)?;
             }
-            run::run(pins, &Job { labels: &labels, namespace: &namespace, command: &command })
+            run::run(pins, &Job { labels: &labels, namespace: &namespace, keep_caps, command: &command })
         }
         Command::Unload => {
             if !pins.dir().exists() {

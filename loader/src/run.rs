@@ -1,6 +1,7 @@
 //! A command in a fresh bound cgroup.
 
 use crate::bind::{self, Told};
+use crate::bpfsys;
 use crate::devices::Netns;
 use crate::error::{Error, Result};
 use crate::pins::Pins;
@@ -17,6 +18,8 @@ pub struct Job<'a> {
     pub labels: &'a str,
     /// Namespace.
     pub namespace: &'a str,
+    /// Leave it what would lead it round the policy.
+    pub keep_caps: bool,
     /// Program and arguments.
     pub command: &'a [String],
 }
@@ -67,7 +70,12 @@ pub fn run(pins: &Pins, job: &Job<'_>) -> Result<u8> {
     // The command is born in the cgroup of its parent: we enter it ourselves, and leave it at the end.
     fs::write(fresh.path.join("cgroup.procs"), "0").map_err(|e| Error::io("enter cgroup", fresh.path.display(), &e))?;
     let (program, arguments) = job.command.split_first().ok_or_else(|| Error::failed("no command given"))?;
-    match Command::new(program).args(arguments).status() {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if !job.keep_caps {
+        bpfsys::confine(&mut command);
+    }
+    match command.status() {
         Ok(status) => {
             let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(125);
             Ok(u8::try_from(code).unwrap_or(125))

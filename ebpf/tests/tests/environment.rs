@@ -130,7 +130,22 @@ fn run_is_like_env() {
     says(&format!("{run} /etc/passwd"), 126, "failed to run");
     says(&format!("{run} sh -c 'kill -TERM $$'"), 143, "");
     says(&format!("{} --pins /sys/fs/bpf/fqdn-none run -- true", loader()), 125, "nothing is loaded");
-    says(&format!("{run} grep fqdn-run /proc/self/cgroup"), 0, "fqdn-run-");
+    let kept = run.replace(" run ", " run --keep-caps ");
+    says(&format!("{kept} grep fqdn-run /proc/self/cgroup"), 0, "fqdn-run-");
+    // Rows 23 and 24: nothing that leads round the policy.
+    says(&format!("{run} grep -x '0::/' /proc/self/cgroup"), 0, "0::/");
+    says(&format!("{run} grep -E 'NoNewPrivs:.*1' /proc/self/status"), 0, "1");
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        let line = Command::new("sh").args(["-c", &format!("{run} grep {set} /proc/self/status")]).output().unwrap();
+        let text = String::from_utf8_lossy(&line.stdout).into_owned();
+        let caps = u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap();
+        for capability in [12, 13, 21, 38, 39] {
+            assert_eq!(caps >> capability & 1, 0, "{set}: {text}");
+        }
+    }
+    says("mkdir -p /run/nscd && : > /run/nscd/socket", 0, "");
+    says(&format!("{run} sh -c 'test -c /run/nscd/socket && echo masked'"), 0, "masked");
+    says("rm /run/nscd/socket; rmdir /run/nscd", 0, "");
     assert!(fqdn_load::bind::workloads(&node.pins).unwrap().is_empty());
     let left = std::fs::read_dir(&node.cgroup).unwrap().flatten().filter(|e| e.path().is_dir()).count();
     assert_eq!(left, 0, "the cgroup is removed");
