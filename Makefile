@@ -9,6 +9,7 @@ test: tools ; @.ci/test
 check: tools ; cargo fmt --all --check && cargo clippy --workspace --all-targets --all-features && cargo test --workspace && .ci/fuzz 60
 kernels: tools ; @.ci/kernels
 bench: build ; @cargo bench -q -p fqdnc && ebpf/bench/run.sh
+faults: ; @.ci/faults "$${TMPDIR:-/tmp}/fqdn-faults"
 fuzz: ; @.ci/fuzz 1800
 ebpf: ; $(MAKE) -C ebpf
 clean: ; cargo clean && rm -rf .kernels ebpf/build

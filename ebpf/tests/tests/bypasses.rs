@@ -559,6 +559,9 @@ fn packet_sockets_row_3() {
     assert_eq!(agent.tell(&format!("packet-send veth0 {hex}")), "errno 105", "ENOBUFS: dropped by the device");
     assert_eq!(agent.tell(&format!("packet-send lo {hex}")), "errno 105");
     assert!(node.counter("packet-socket") >= 2);
+    // Under the mark of refused queries it would be turned round and come in as if from outside.
+    let mark = node.pins.node().unwrap().refuse_mark | 1;
+    assert_eq!(agent.tell(&format!("packet-send veth0 {hex} {mark}")), "errno 105");
     assert_eq!(agent.tell("packet-option 263 20"), "EPERM", "PACKET_QDISC_BYPASS");
     assert_eq!(agent.tell("xdp-option"), "EPERM", "XDP_RX_RING and every other");
     // Somebody unbound in the same namespace is none of our business.

@@ -150,7 +150,9 @@ fn agent() {
             }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
             ["exhaust", name] => exhaust(sockets[*name].as_raw_fd()),
-            ["packet-send", device, hex] => packet_send(device, hex),
+            ["packet-send", device, hex] => packet_send(device, hex, 0),
+            ["packet-send", device, hex, mark] => packet_send(device, hex, mark.parse().unwrap()),
+            ["stale", name] => stale(&client(), name),
             ["packet-option", level, option] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
                 let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
@@ -305,9 +307,10 @@ fn send_icmp6(fd: i32, kind: u8, _words: usize) -> String {
 }
 
 /// A frame past IP and every cgroup hook.
-fn packet_send(device: &str, hex: &str) -> String {
+fn packet_send(device: &str, hex: &str, mark: u32) -> String {
     // SAFETY: a plain system call; the descriptor is owned at once.
     let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
+    set(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
     let name = std::ffi::CString::new(device).unwrap();
     // SAFETY: sockaddr_ll is plain data; the name is terminated.
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
@@ -319,6 +322,16 @@ fn packet_send(device: &str, hex: &str) -> String {
     // SAFETY: buffers and their lengths.
     let sent = unsafe { libc::sendto(fd.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, (&raw const to).cast(), length) };
     if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+}
+
+/// Connected to another port of the resolver; a query to its DNS port; then one to where the socket is connected.
+fn stale(socket: &UdpSocket, name: &str) -> String {
+    socket.connect((RESOLVER, 7777)).unwrap();
+    let message = query(7, &wire(name), 1);
+    if let Err(error) = socket.send_to(&message, (RESOLVER, 53)) {
+        return format!("first {}", show(&error));
+    }
+    socket.send(&message).map_or_else(|e| show(&e), |_| "sent".into())
 }
 
 /// One query in two sends (MSG_MORE).
