@@ -31,13 +31,16 @@ static __always_inline int came_from_afar(struct __sk_buff *skb, const struct fl
 	return skb->ifindex != LOOPBACK_DEVICE || (is_loopback(&f->source) && sock && sock->netns && sock->netns == node->host_netns);
 }
 
-/* TCP itself would take it: an acknowledgement of what was sent, and no reset (RFC 9293 section 3.10.7.4). */
+/*
+ * TCP may well take it: it acknowledges about what was sent, and is no reset (RFC 9293 section 3.10.7.4). About: this hook
+ * runs without the socket's lock, and an answer may be here before the sender's CPU has written down what it sent.
+ */
 static __always_inline bool is_plausible(struct bpf_sock *sk, const struct flow *f)
 {
 	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
 
 	return tcp && (f->tcp_flags & (TCP_FLAG_ACK | TCP_FLAG_SYN | TCP_FLAG_RST)) == TCP_FLAG_ACK &&
-	       (__s32)(f->ack - tcp->snd_nxt) <= 0 && (__s32)(tcp->snd_una - f->ack) < MOST_AHEAD;
+	       (__s32)(f->ack - tcp->snd_nxt) < MOST_AHEAD && (__s32)(tcp->snd_una - f->ack) < MOST_AHEAD;
 }
 
 static __always_inline void hear_in_order(struct segment *segment, const struct fqdn_image_head *head)
