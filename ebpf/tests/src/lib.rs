@@ -156,10 +156,15 @@ impl Node {
     }
 
     pub fn start(&self, cgroup: &Path, arguments: &[&str]) -> Agent {
+        self.start_in("c", cgroup, arguments)
+    }
+
+    /// In another namespace of this node's: `x` is one that the test makes.
+    pub fn start_in(&self, side: &str, cgroup: &Path, arguments: &[&str]) -> Agent {
         let script = format!(
             "echo 0 > {}/cgroup.procs && exec ip netns exec {} {} {}",
             cgroup.display(),
-            self.netns("c"),
+            self.netns(side),
             probe(),
             arguments.join(" ")
         );
@@ -185,7 +190,7 @@ fn remove(name: &str) {
     let pins = Pins::new(Path::new(&format!("/sys/fs/bpf/{name}")));
     let _ = programs::unload(&pins);
     let script = format!(
-        "for n in {name}-c {name}-s; do ip netns pids $n 2>/dev/null | xargs -r kill -9; ip netns del $n 2>/dev/null; done
+        "for n in {name}-c {name}-s {name}-x; do ip netns pids $n 2>/dev/null | xargs -r kill -9; ip netns del $n 2>/dev/null; done
          c=$(awk '{{ for (i = 7; i < NF; i++) if ($i == \"-\" && $(i+1) == \"cgroup2\") {{ print $5; exit }} }}' /proc/self/mountinfo)/{name}
          [ -d $c ] || exit 0
          echo 1 > $c/cgroup.kill; for i in 1 2 3 4 5 6 7 8 9 10; do find $c -depth -type d -exec rmdir {{}} + 2>/dev/null; [ -d $c ] || exit 0; sleep 0.1; done"

@@ -604,3 +604,15 @@ fn joined_answers_teach_nothing() {
     assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
     assert!(node.counter("answer-too-long") + node.counter("answer-malformed") >= 1);
 }
+
+/// A namespace of the workload's own making may bring it any answer; what it learns there counts nowhere else.
+#[test]
+fn what_is_learned_in_a_namespace_counts_there() {
+    let (node, workload) = node("netns");
+    kernel_tests::sh(&format!("ip netns add {}", node.netns("x")));
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected");
+    let mut other = node.start_in("x", &workload, &["agent"]);
+    assert_eq!(other.connect("10.200.1.1", 80), "EPERM", "the same workload, another namespace");
+}

@@ -168,3 +168,18 @@ fn refusals_over_udp_are_answered() {
     fqdn_load::bind::cover(&node.pins, &netns).unwrap();
     assert!(agent.resolve("www.evil.test").starts_with("answer rcode 3"), "covered now");
 }
+
+/// The kernel's last word on a send that was queued in part holds for what comes next: egress has the last word.
+#[test]
+fn a_send_queued_in_part_carries_nothing_along() {
+    let (node, workload) = node("part");
+    let mut agent = node.agent(&workload);
+    let mut long = query(1, &wire("ip-10-200-1-1.example.test"), 1);
+    long[11] = 1;
+    long.extend([0, 0, 41, 16, 0, 0, 0, 0, 0, 0x0f, 0xa0, 0, 12, 0x0f, 0x9c]); // an OPT of 4,000 bytes
+    long.resize(long.len() + 0x0f9c, 0);
+    let long = [&(long.len() as u16).to_be_bytes()[..], &long].concat();
+    let said = agent.tell(&format!("tcp-in-part {RESOLVER} {} {}", hex(&long), hex(&framed(200, "sf-10-200-1-2.evil.test"))));
+    println!("{said}");
+    assert!(said == "unanswered" || said == "200:3:0", "{said}");
+}

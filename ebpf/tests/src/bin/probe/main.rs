@@ -241,6 +241,7 @@ fn agent() {
             ["tcp-open", server] => stream::open(server, 53, &mut dns),
             ["tcp-open", server, port] => stream::open(server, port.parse().unwrap(), &mut dns),
             ["tcp-send", pieces @ ..] => stream::send(dns.as_mut().unwrap(), pieces),
+            ["tcp-in-part", server, allowed, refused] => stream::in_part(server, allowed, refused),
             ["tcp-urgent", hex] => stream::urgent(dns.as_ref().unwrap(), hex),
             ["tcp-read", count] => stream::read(dns.as_mut().unwrap(), count.parse().unwrap()),
             ["tcp-option", level, option] => option_of(dns.as_ref().unwrap().as_raw_fd(), level, option),

@@ -121,3 +121,47 @@ pub fn ask(how: &str, server: &str, hex: &str, count: usize) -> String {
     }
     format!("answer {n} {}", room[3] & 15)
 }
+
+/// Sends that are queued in part, because the send buffer is full: then the kernel asks the program of the socket's map
+/// no more for as many bytes as were left. Into those goes a question that may not be asked. Its answer's code, if any.
+pub fn in_part(server: &str, allowed: &str, refused: &str) -> String {
+    let (message, evil) = (bytes(allowed), bytes(refused));
+    let bundle = message.repeat(7);
+    for room in (14_000..40_000).step_by(700) {
+        let mut dns = None;
+        if open(server, 53, &mut dns) != "open" {
+            return "no connection".into();
+        }
+        let mut stream = dns.unwrap();
+        crate::set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, &i32::to_ne_bytes(room));
+        crate::set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &20_000u32.to_ne_bytes());
+        crate::set(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, &1i32.to_ne_bytes());
+        stream.set_nonblocking(true).unwrap();
+        let mut total = 0;
+        while let Ok(n) = stream.write(&bundle) {
+            total += n;
+            if n < bundle.len() {
+                break;
+            }
+        }
+        let left = total % message.len();
+        if left == 0 {
+            continue;
+        }
+        crate::set(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CORK, &0i32.to_ne_bytes());
+        crate::set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, &u32::MAX.to_ne_bytes());
+        std::thread::sleep(Duration::from_millis(700));
+        let rest = [&message[left..], &evil].concat();
+        for _ in 0..5 {
+            if stream.write(&rest).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        stream.set_nonblocking(false).unwrap();
+        let said = read(&mut stream, 500);
+        let id = format!("{}:", evil[3]);
+        return said.split(' ').find(|answer| answer.starts_with(&id)).map_or_else(|| "unanswered".into(), str::to_owned);
+    }
+    "never in part".into()
+}
