@@ -121,6 +121,13 @@ fn table() -> Table {
     for byte in [0x40, 0x7f, 0x80, 0xbf] {
         t.edit(&format!("2 label byte {byte:#x}"), &[], |m| m[at] = byte);
     }
+    // Whole labels of such a length, in a message that is well-formed but for them.
+    for length in [64usize, 127, 128, 191] {
+        let owner = [&[length as u8][..], &vec![b'a'; length], &[0]].concat();
+        t.records(&format!("2 label of {length}"), &[], &[record(&owner, NULL, 60, b""), record(&ASKED, A, 60, &V4)]);
+    }
+    let owner = [&[63][..], &[b'a'; 63], &[0]].concat();
+    t.records("2 inside: label of 63", ONE, &[record(&owner, NULL, 60, b""), record(&ASKED, A, 60, &V4)]);
     // 3: names over 255 octets
     t.records("3 owner of 256 octets", &[], &[record(&long_name(256), NULL, 60, b""), record(&ASKED, A, 60, &V4)]);
     t.records("3 inside: owner of 255", ONE, &[record(&long_name(255), NULL, 60, b""), record(&ASKED, A, 60, &V4)]);
