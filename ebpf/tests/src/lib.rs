@@ -246,3 +246,20 @@ impl Drop for Agent {
 pub fn wire(name: &str) -> Vec<u8> {
     WireName::parse(name).unwrap().wire().to_vec()
 }
+
+/// A small generator with a fixed start (xorshift64): the same in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        let i = self.roll(items.len());
+        &items[i]
+    }
+}

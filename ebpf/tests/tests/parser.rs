@@ -11,23 +11,11 @@ use fqdn_load::pins::Pins;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use kernel_tests::packet::{answer, query, record};
-use kernel_tests::{sh, wire};
+use kernel_tests::{Dice, sh, wire};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// A small generator with a fixed start (xorshift64): the same messages in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
 
 fn name(dice: &mut Dice) -> Vec<u8> {
     let labels: Vec<String> = (0..1 + dice.roll(5)).map(|_| "abcdefgh"[..1 + dice.roll(8)].repeat(1 + dice.roll(7))).collect();

@@ -10,7 +10,7 @@ use fqdnc::eval::Question;
 use fqdnc::source::Source;
 use fqdnc::verdicts;
 use kernel_tests::packet::{query, tcp, udp};
-use kernel_tests::{CLIENT, Node, RESOLVER, compile, sh, web_policy};
+use kernel_tests::{CLIENT, Dice, Node, RESOLVER, compile, sh, web_policy};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -190,23 +190,6 @@ fn verdict_tables_hold_in_the_kernel() {
     println!("{rows} rows of {} tables, {left_out} left out", paths.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(rows > 20);
-}
-
-/// A small generator with a fixed start (xorshift64): the same names in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let i = self.roll(items.len());
-        &items[i]
-    }
 }
 
 const WORDS: &[&str] = &[
