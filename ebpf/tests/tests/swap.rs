@@ -99,7 +99,8 @@ fn control_binding_of_the_other_image() {
     let old = bindings.get(key(&images[0]).bytes()).unwrap().unwrap();
     node.apply(&images[1]);
     bindings.set(key(&images[1]).bytes(), &old).unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    // A connection that met the publishing half way waits a second before it sends its SYN again.
+    std::thread::sleep(Duration::from_millis(2500));
     let line = agent.tell("stop");
     println!("mixture: {line}");
     let [_, _, passed] = numbers(&line)[..] else { panic!("{line}") };
