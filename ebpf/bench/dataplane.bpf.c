@@ -11,10 +11,13 @@
 #include "lib/query.h"
 #undef forget_question
 
-static __always_inline void forget_question(struct scratch *s)
+static __always_inline void forget_question(struct fqdn_pending *question)
 {
-	forget_for_good(s);
-	bpf_map_update_elem(&pending, &s->place, &s->question, BPF_ANY);
+	__u64 asked = question ? question->time : 0;
+
+	forget_for_good(question);
+	if (question)
+		*(volatile __u64 *)&question->time = asked;
 }
 
 #include "fqdn.bpf.c"

@@ -74,10 +74,10 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	/* A translation may turn the answer's source back, or not. */
 	if (translated) {
 		set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
-		await_answer(job, sock, node);
+		await_answer(job);
 	}
 	set_asked(s, cookie, &s->server, port);
-	await_answer(job, sock, node);
+	await_answer(job);
 	return PASS;
 }
 

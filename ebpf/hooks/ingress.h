@@ -43,17 +43,15 @@ static __always_inline bool is_plausible(struct bpf_sock *sk, const struct flow 
 	       (__s32)(f->ack - tcp->snd_nxt) < MOST_AHEAD && (__s32)(tcp->snd_una - f->ack) < MOST_AHEAD;
 }
 
-static __always_inline void hear_in_order(struct segment *segment, const struct fqdn_image_head *head)
+static __always_inline void hear_in_order(struct segment *segment)
 {
 	struct scratch *s = segment->job.s;
 	union address server;
 
 	__builtin_memcpy(server.bytes, segment->stream->server, 16);
 	s->half.next += s->segment_end - s->segment_at;
-	if (resolver_entries(head->generation, &server)) {
-		set_asked(s, segment->key.cookie, &server, segment->stream->port);
-		bpf_loop(SEGMENT_STEPS, answer_step, segment, 0);
-	}
+	set_asked(s, segment->key.cookie, &server, segment->stream->port);
+	bpf_loop(SEGMENT_STEPS, answer_step, segment, 0);
 	if (s->segment_at != s->segment_end)
 		s->half.lost = DEAF;
 }
@@ -86,7 +84,7 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 		verdict = DROP;
 		break;
 	case 1:
-		hear_in_order(segment, head);
+		hear_in_order(segment);
 		__builtin_memcpy(stream->back, &segment->job.s->half, sizeof(struct fqdn_half));
 	}
 	__sync_lock_test_and_set(&stream->busy, 0);
@@ -139,10 +137,6 @@ int fqdn_ingress(struct __sk_buff *skb)
 	}
 	if (!came_from_afar(skb, &f, sock, node)) {
 		count(FQDN_COUNT_ANSWER_LOCAL);
-		return PASS;
-	}
-	if (!resolver_entries(head->generation, &f.source)) {
-		count(FQDN_COUNT_ANSWER_SERVER);
 		return PASS;
 	}
 	segment.job.s = take_scratch();

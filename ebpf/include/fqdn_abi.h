@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xb9cc21092c3d794bULL
+#define FQDN_ABI 0x3406294c73f8f56fULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -48,8 +48,9 @@
 #define FQDN_QUERY_MAX 4400U /* Longest query that is read: header, name, type, class and 4,096 bytes of OPT. */
 #define FQDN_RECORDS_MAX 4096U /* Most records of an answer that are read; more teach nothing. */
 #define FQDN_ADDRESSES_MAX 256U /* Most addresses of an answer; more teach nothing. */
-#define FQDN_PENDING_SLOTS 512U /* Questions of one workload that wait for their answers; the next takes the place of an older one of its own. */
-#define FQDN_PENDING_WAYS 4U /* Places among which a question chooses. */
+#define FQDN_PENDING_PAGES 32U /* Pages of a workload's questions that wait for their answers. */
+#define FQDN_PENDING_SLOTS 8U /* Questions of a page; where they are taken, the next one takes the place of an older one of its own workload. */
+#define FQDN_PENDING_WAYS 4U /* Places of a page among which a question chooses. */
 #define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
@@ -449,51 +450,46 @@ _Static_assert(__builtin_offsetof(struct fqdn_question, id) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_question, port) == 26, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_question, proto) == 28, "offset");
 
-/* Key of `pending`: a place of a workload, chosen by a hash of the question. */
+/* A question on its way. */
+struct fqdn_pending {
+	__u32 busy; /* 1 while one CPU reads or writes it. */
+	__u16 plain; /* As in `learned`. */
+	__u16 resolver; /* 1 = the server was a resolver under that image. */
+	__u64 time; /* When it was asked, CLOCK_BOOTTIME nanoseconds; 0 = the place is free. */
+	struct fqdn_question asked; /* What its answer must fit. */
+	__u64 generation; /* Image that allowed the question. */
+	__u32 class; /* Class of the name in that image. */
+	__u16 name_len; /* Length of the name on the wire. */
+	__u16 qtype; /* Query type. */
+	__u8 name[256]; /* Name on the wire, lower case, zero-padded to 8 bytes. */
+};
+_Static_assert(sizeof(struct fqdn_pending) == 320, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, busy) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, resolver) == 6, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, asked) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, class) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 60, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 62, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
+
+/* Key of `pending`, chosen by a hash of the question. */
 struct fqdn_pending_key {
 	__u64 cgroup; /* Workload. */
-	__u64 slot; /* Its place, below `PENDING_SLOTS`. */
+	__u64 page; /* Below `PENDING_PAGES`. */
 };
 _Static_assert(sizeof(struct fqdn_pending_key) == 16, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_pending_key, cgroup) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending_key, slot) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_key, page) == 8, "offset");
 
-/* Value of `pending`: a question on its way. */
-struct fqdn_pending {
-	__u64 generation; /* Image that allowed the question. */
-	__u64 time; /* When it was asked, CLOCK_BOOTTIME nanoseconds. */
-	__u64 cgroup; /* Workload that asked. */
-	__u32 class; /* Class of the name in that image. */
-	__u32 tgid; /* Process that made the socket. */
-	__u8 comm[16]; /* Its name. */
-	__u16 qtype; /* Query type, network order. */
-	__u16 name_len; /* Length of the name on the wire. */
-	__u32 plain; /* As in `learned`. */
-	__u64 seal; /* Keyed hash of all but time, process and its name: an element taken anew while it is read is noticed. */
-	__u8 name[256]; /* Name on the wire, lower case, zero-padded. */
-	__u64 cookie; /* As in `Question`. */
-	__u8 server[16]; /* As in `Question`. */
-	__u16 id; /* As in `Question`. */
-	__u16 port; /* As in `Question`. */
-	__u32 proto; /* As in `Question`. */
+/* Value of `pending`, made when a workload is bound. */
+struct fqdn_pending_page {
+	struct fqdn_pending slots[8]; /* The questions. */
 };
-_Static_assert(sizeof(struct fqdn_pending) == 352, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, cgroup) == 16, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, class) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, tgid) == 28, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, comm) == 32, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 48, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 50, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 52, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, seal) == 56, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, cookie) == 320, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, server) == 328, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, id) == 344, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, port) == 346, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, proto) == 348, "offset");
+_Static_assert(sizeof(struct fqdn_pending_page) == 2560, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_pending_page, slots) == 0, "offset");
 
 /* Value of `usage`, by workload: what it takes of the maps that all share. */
 struct fqdn_usage {

@@ -23,9 +23,17 @@ static __always_inline int owner_is_ours(struct job *job, __u32 at)
 		s->after = at + 2;
 		return 1;
 	}
+	if (s->chain_at != s->owner_at) {
+		if (!read_name(job, s->owner_at))
+			return -1;
+		for (int k = 0; k < NAME_WORDS; k++)
+			((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
+		s->chain.len = s->read.len;
+		s->chain_at = s->owner_at;
+	}
 	if (!read_name(job, at))
 		return -1;
-	return same_name(s->read.bytes, s->chain.bytes);
+	return s->read.len == s->chain.len && same_name(s->read.bytes, s->chain.bytes, &s->read.len);
 }
 
 static __always_inline void collect(struct scratch *s, __u32 at, __u32 ttl, __u32 flag)
@@ -83,15 +91,13 @@ static long record_step(__u32 i, struct job *job)
 		return 0;
 	if (ttl >> 31) /* RFC 2181 section 8 */
 		ttl = 0;
-	if (type != TYPE_CNAME && type != s->question.qtype && s->question.qtype != TYPE_ANY)
+	if (type != TYPE_CNAME && type != s->qtype && s->qtype != TYPE_ANY)
 		return 0;
 	if (type == TYPE_A) {
 		collect(s, at, ttl, 0);
 	} else if (type == TYPE_AAAA) {
 		collect(s, at, ttl, ADDRESS_IS_V6);
 	} else if (type == TYPE_CNAME) {
-		for (int k = 0; k < FQDN_NAME_ROOM / 8; k++)
-			((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
 		s->owner_at = at;
 		if (ttl < s->min_ttl)
 			s->min_ttl = ttl;
@@ -102,9 +108,26 @@ broken:
 	return 1;
 }
 
-/* Reads the message against the pending question: 0 = addresses collected, else why it teaches nothing. */
+/* The message repeats the question. Byte by byte, so its name holds as that name does. */
+static __always_inline int repeats_question(const struct scratch *s, const struct fqdn_pending *question)
+{
+	__u64 differ = 0;
+
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		__u32 left = READ_ONCE(question->name_len) - 8 * k;
+
+		if ((__s32)left <= 0)
+			break;
+		differ |= (lower8(*(const __u64 *)(s->message + DNS_HEADER + 8 * k)) ^ ((const __u64 *)question->name)[k]) & first_bytes((__s32)left);
+		OPAQUE(differ);
+	}
+	return differ == 0;
+}
+
+/* Reads the message against the question of `job`: 0 = addresses collected, else why it teaches nothing. */
 static __noinline int read_answer(struct job *job)
 {
+	const struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
 	__u32 at;
 
@@ -118,17 +141,14 @@ static __noinline int read_answer(struct job *job)
 	s->records = s->answers + be16_at(s, 8) + be16_at(s, 10);
 	if (s->records > FQDN_RECORDS_MAX)
 		return FQDN_COUNT_ANSWER_TOO_LONG;
-	if (!read_name(job, DNS_HEADER))
-		return FQDN_COUNT_ANSWER_MALFORMED;
-	at = s->after;
-	if (at + 4 > s->length)
-		return FQDN_COUNT_ANSWER_MALFORMED;
-	if (s->read.len != s->question.name_len || !same_name(s->read.bytes, s->question.name) ||
-	    be16_at(s, at) != s->question.qtype || be16_at(s, at + 2) != CLASS_IN)
+	if (!question)
+		return FQDN_COUNT_ANSWER_UNSOLICITED;
+	at = DNS_HEADER + question->name_len;
+	s->qtype = question->qtype;
+	if (at + 4 > s->length || !repeats_question(s, question) || be16_at(s, at) != s->qtype || be16_at(s, at + 2) != CLASS_IN)
 		return FQDN_COUNT_ANSWER_MISMATCH;
-	for (int k = 0; k < FQDN_NAME_ROOM / 8; k++)
-		((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
 	s->owner_at = DNS_HEADER;
+	s->chain_at = 0;
 	s->min_ttl = 0x7fffffff;
 	s->got = 0;
 	s->options = 0;
@@ -203,53 +223,70 @@ static __always_inline __u32 clamp_times(struct job *job, const struct fqdn_imag
 	return s->found;
 }
 
-/* The pending question of this answer, copied to `question`. */
-static __noinline int find_question(struct job *job, const struct fqdn_node *node)
+/* The question that the message answers, taken; NULL = none waits. */
+static __always_inline struct fqdn_pending *find_question(const struct scratch *s)
+{
+	struct fqdn_pending_page *page;
+	__u32 first;
+
+	page = pending_page(s, &first);
+	if (!page)
+		return NULL;
+	for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+		struct fqdn_pending *have = PENDING_PLACE(page, first, way);
+
+		if (!is_asked(have, &s->asked) || !take_pending(have))
+			continue;
+		if (is_asked(have, &s->asked) && is_waiting(have, s->now))
+			return have;
+		give_pending(have);
+	}
+	return NULL;
+}
+
+/* Its server was a resolver when the question was asked, or is one now. */
+static __always_inline int is_of_resolver(const struct scratch *s, const struct fqdn_pending *question)
+{
+	return (question && question->resolver && question->generation == s->generation) ||
+	       resolver_entries(s->generation, (const union address *)s->asked.server);
+}
+
+/* The answer to the question of `job`; gives the reason to count. */
+static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	__u64 first;
+	const struct fqdn_image_head *head;
+	int why = read_answer(job);
 
-	s->asked.id = *(__u16 *)s->message;
-	first = place_of(s);
-	s->place.cgroup = s->cgroup;
-	for (int way = 0; way < FQDN_PENDING_WAYS; way++) {
-		struct fqdn_pending *asked;
-
-		s->place.slot = (first + way) & (FQDN_PENDING_SLOTS - 1);
-		asked = bpf_map_lookup_elem(&pending, &s->place);
-		if (!asked || !is_asked(asked, &s->asked))
-			continue;
-		__builtin_memcpy(&s->question, asked, sizeof(s->question));
-		return is_asked(&s->question, &s->asked) && s->question.seal == seal_question(job, node) &&
-		       s->now - s->question.time < FQDN_PENDING_MS * 1000000ULL;
-	}
-	return 0;
+	if (why)
+		return why;
+	head = image_head(job);
+	if (!head)
+		return FQDN_COUNT_IMAGE_MISSING;
+	if (!keep_name(job, node, s->now + clamp_times(job, head) * SECOND))
+		return FQDN_COUNT_NAMES_FULL;
+	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
+	forget_question(job->question);
+	return FQDN_COUNT_ANSWER_LEARNED;
 }
 
 /* The whole answer in `message`, from the server in `asked`; gives the reason to count. */
 static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	const struct fqdn_image_head *head;
 	int why;
 
+	s->asked.id = *(__u16 *)s->message;
 	if (!(s->message[2] & DNS_FLAG_QR))
 		return FQDN_COUNT_ANSWER_MALFORMED;
-	if (!find_question(job, node))
-		return FQDN_COUNT_ANSWER_UNSOLICITED;
-	if (s->question.cgroup != s->cgroup)
-		return FQDN_COUNT_ANSWER_MISMATCH;
-	why = read_answer(job);
-	if (why)
-		return why;
-	head = image_head(job);
-	if (!head)
-		return FQDN_COUNT_IMAGE_MISSING;
-	if (!keep_name(job, s->now + clamp_times(job, head) * SECOND))
-		return FQDN_COUNT_NAMES_FULL;
-	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
-	forget_question(s);
-	return FQDN_COUNT_ANSWER_LEARNED;
+	job->question = find_question(s);
+	if (!is_of_resolver(s, job->question))
+		why = FQDN_COUNT_ANSWER_SERVER;
+	else
+		why = job->question ? learn_answer(job, node) : FQDN_COUNT_ANSWER_UNSOLICITED;
+	give_pending(job->question);
+	job->question = NULL;
+	return why;
 }
 
 #endif

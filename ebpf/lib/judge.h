@@ -312,19 +312,22 @@ static __always_inline __u64 class_generation(const struct job *job)
 	return job->rows->layers == 1 ? job->s->generation : 0;
 }
 
-/* Is the flow's destination denied, whatever else allows it? */
-static __noinline int is_denied(struct job *job)
+static __noinline int denial_holds(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	if (!(job->binding->flags & FQDN_BINDING_DENIES))
-		return 0;
 	s->usage = USE_DENY;
 	s->any_port = 0;
 	s->with_any = 0;
 	s->with_star = 0;
 	judge_one(s, address_class(job, &s->flow.dest));
 	return judge(job);
+}
+
+/* Is the flow's destination denied, whatever else allows it? */
+static __always_inline int is_denied(struct job *job)
+{
+	return job->binding->flags & FQDN_BINDING_DENIES ? denial_holds(job) : 0;
 }
 
 #endif

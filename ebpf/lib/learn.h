@@ -20,12 +20,17 @@ static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size
 }
 
 /* The question's name gets, or has, its place in `names`; the bytes are compared (bypass: crafted hashes). */
-static __noinline int keep_name(struct job *job, __u64 until)
+static __noinline int keep_name(struct job *job, const struct fqdn_node *node, __u64 until)
 {
+	struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
 	struct fqdn_name *name;
-	__u64 key = s->name_key; /* by the seal of the question, which has just been looked at */
+	__u64 key;
 
+	if (!question)
+		return 0;
+	key = hash_name(question, node);
+	s->name_key = key;
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
 		struct fqdn_usage *share = usage_of_workload(s->cgroup);
@@ -33,10 +38,10 @@ static __noinline int keep_name(struct job *job, __u64 until)
 		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
 		s->read.until = until;
-		s->read.len = s->question.name_len;
+		s->read.len = question->name_len;
 		s->read.owner = s->cgroup;
-		for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
-			((__u64 *)s->read.bytes)[i] = ((__u64 *)s->question.name)[i];
+		for (__u32 k = 0; k < NAME_WORDS; k++)
+			((__u64 *)s->read.bytes)[k] = 8 * k < s->read.len ? ((const __u64 *)question->name)[k] : 0;
 		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
 		if (!queue_sweep(0, &key, 8, 0) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
 			give_share(&share->names);
@@ -44,7 +49,7 @@ static __noinline int keep_name(struct job *job, __u64 until)
 		if (!name)
 			return 0;
 	}
-	if (name->len != s->question.name_len || !same_name(name->bytes, s->question.name))
+	if (name->len != question->name_len || !same_name(name->bytes, question->name, &name->len))
 		return 0;
 	if (name->until < until)
 		name->until = until;
@@ -101,16 +106,19 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 {
 	struct scratch *s = job->s;
 	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
+	const struct fqdn_pending *question = job->question;
 	struct fqdn_learned_name *fresh = &s->fresh;
 	struct fqdn_usage *share;
 	struct fqdn_learned *value;
 	int done;
 
+	if (!question)
+		return 0;
 	fresh->name = s->name_key;
-	fresh->generation = s->question.generation;
+	fresh->generation = question->generation;
 	fresh->expiry = expiry;
-	fresh->class = s->question.class;
-	fresh->plain = s->question.plain;
+	fresh->class = question->class;
+	fresh->plain = question->plain;
 	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
 	value = bpf_map_lookup_elem(&learned, &key);
 	if (!value) {

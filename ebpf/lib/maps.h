@@ -15,6 +15,9 @@ struct block {
 
 #define PINNED __uint(pinning, LIBBPF_PIN_BY_NAME)
 
+#define barrier() asm volatile("" ::: "memory")
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -79,15 +82,17 @@ struct {
 } locals SEC(".maps");
 
 /*
- * INVARIANT (bypass row 18): no workload takes another's room. `pending` has FQDN_PENDING_SLOTS places for each, and a
- * question that finds them taken displaces an older one of its own; `learned`, `names` and `streams` have a share each
- * in `usage`. Memory is taken beforehand: to take it packet by packet costs tens of microseconds in a virtual machine.
+ * INVARIANT (bypass row 18): no workload takes another's room. `pending` has pages for each, and a question that finds
+ * its places taken displaces an older one of its own; `learned`, `names` and `streams` have a share each in `usage`.
+ * Memory is taken beforehand: to take it packet by packet costs tens of microseconds in a virtual machine.
  */
+/* The loader makes a workload's pages when it binds it. They are written in place, each question under its `busy`. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 4096 * FQDN_PENDING_PAGES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fqdn_pending_key);
-	__type(value, struct fqdn_pending);
+	__type(value, struct fqdn_pending_page);
 	PINNED;
 } pending SEC(".maps");
 

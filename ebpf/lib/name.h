@@ -12,6 +12,7 @@
 #define HIGHS 0x8080808080808080ULL
 /* A label's 63 bytes and the pointers between labels: no honest name takes more steps. */
 #define NAME_STEPS 256
+#define NAME_WORDS (FQDN_NAME_ROOM / 8)
 
 /* Letters A-Z in 8 bytes at once; length bytes are below 'A' and stay. */
 static __always_inline __u64 lower8(__u64 x)
@@ -70,7 +71,7 @@ static __always_inline void copy64(__u8 *to, const __u8 *from)
 }
 
 /* One label or pointer. `job->s->at` reads, `out` writes. */
-static long name_step(__u32 i, struct job *job)
+static __always_inline long name_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 at = s->at;
@@ -113,14 +114,25 @@ broken:
 	return 1;
 }
 
-/* Folds the letters and clears what the last label's copy left behind the name. */
-static long settle_step(__u32 i, struct job *job)
+/* Several at once: to call a program's function takes longer than to do its work. */
+static long name_steps(__u32 i, struct job *job)
 {
-	struct scratch *s = job->s;
-	__u64 *word = (__u64 *)(s->read.bytes + (8 * i & 255));
+	for (int k = 0; k < 4; k++)
+		if (name_step(job))
+			return 1;
+	return 0;
+}
 
-	*word = lower8(*word) & first_bytes((__s64)s->read.len - 1 - 8 * (__s64)i);
-	return 8 * i > s->read.len + OVERRUN;
+/* Folds the letters, and clears what the last label's copy left behind the name in its last word. */
+static __always_inline void settle_name(__u8 *bytes, const __u32 *length)
+{
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		__u32 left = READ_ONCE(*length) - 8 * k;
+
+		if ((__s32)left <= 0)
+			break;
+		((__u64 *)bytes)[k] = lower8(((__u64 *)bytes)[k]) & first_bytes((__s32)left);
+	}
 }
 
 /*
@@ -139,12 +151,43 @@ static __noinline int read_name(struct job *job, __u32 at)
 	s->labels = 0;
 	s->broken = 0;
 	s->done = 0;
-	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
-		((__u64 *)s->read.bytes)[i] = 0;
-	bpf_loop(NAME_STEPS, name_step, job, 0);
+	bpf_loop(NAME_STEPS / 4, name_steps, job, 0);
 	if (s->broken || !s->done)
 		return 0;
-	bpf_loop(FQDN_NAME_ROOM / 8, settle_step, job, 0);
+	settle_name(s->read.bytes, &s->read.len);
+	return 1;
+}
+
+/*
+ * Reads a question's name, the first of its message: no pointer can stand there, because nothing is before it. False =
+ * malformed. Sets `name` and its labels, and `after`.
+ */
+static __noinline int read_question_name(struct job *job)
+{
+	struct scratch *s = job->s;
+	__u32 at = DNS_HEADER, i, length;
+
+	for (i = 0; i <= FQDN_LABELS_MAX; i++) {
+		length = s->message[at & 511];
+		if (!length)
+			break;
+		if (length > FQDN_LABEL_MAX || at + 1 + length > DNS_HEADER + FQDN_NAME_MAX - 1)
+			return 0;
+		s->label_at[i & 127] = at - DNS_HEADER;
+		at = (at + 1 + length) & 511;
+	}
+	if (i > FQDN_LABELS_MAX || at >= s->length)
+		return 0;
+	s->labels = i;
+	s->after = at + 1;
+	s->name_len = at + 1 - DNS_HEADER;
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		__u32 left = READ_ONCE(s->name_len) - 8 * k;
+
+		if ((__s32)left <= 0)
+			break;
+		((__u64 *)s->name)[k] = lower8(*(__u64 *)(s->message + DNS_HEADER + 8 * k)) & first_bytes((__s32)left);
+	}
 	return 1;
 }
 
@@ -159,7 +202,7 @@ static __noinline int plain_label(struct scratch *s, __u32 at, __u32 length)
 			break;
 		if (k == 0)
 			mask &= ~0xffULL;
-		if (!plain8((*(__u64 *)(s->question.name + at + 8 * k) & mask) | ('a' * ONES & ~mask)))
+		if (!plain8((*(__u64 *)(s->name + at + 8 * k) & mask) | ('a' * ONES & ~mask)))
 			return 0;
 	}
 	return 1;
@@ -173,7 +216,7 @@ static long plain_step(__u32 i, struct job *job)
 	if (i >= s->labels)
 		return 1;
 	at = s->label_at[i & 127];
-	s->plain = plain_label(s, at, s->question.name[at & 255]);
+	s->plain = plain_label(s, at, s->name[at & 255]);
 	return !s->plain;
 }
 
@@ -188,7 +231,7 @@ static long offset_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 at = s->out;
-	__u32 length = s->question.name[at & 255];
+	__u32 length = s->name[at & 255];
 
 	if (length == 0 || length > FQDN_LABEL_MAX || at > FQDN_NAME_MAX)
 		return 1;
@@ -206,20 +249,15 @@ static __always_inline void find_labels(struct job *job)
 	bpf_loop(128, offset_step, job, 0);
 }
 
-/* Makes the name just read the question's. */
-static __always_inline void take_question(struct scratch *s)
-{
-	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
-		((__u64 *)s->question.name)[i] = ((__u64 *)s->read.bytes)[i];
-	s->question.name_len = s->read.len;
-}
-
-static __always_inline int same_name(const __u8 *a, const __u8 *b)
+/* Two names of one length. Its last word is zero-padded in both. */
+static __always_inline int same_name(const __u8 *a, const __u8 *b, const __u32 *length)
 {
 	__u64 differ = 0;
 
-	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++) {
-		differ |= ((const __u64 *)a)[i] ^ ((const __u64 *)b)[i];
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		if (8 * k >= READ_ONCE(*length))
+			break;
+		differ |= ((const __u64 *)a)[k] ^ ((const __u64 *)b)[k];
 		OPAQUE(differ);
 	}
 	return differ == 0;
@@ -233,34 +271,25 @@ static __always_inline int same_name(const __u8 *a, const __u8 *b)
 		v2 += v1; v1 = v1 << 17 | v1 >> 47; v1 ^= v2; v2 = v2 << 32 | v2 >> 32;               \
 	} while (0)
 
-static long sip_step(__u32 i, struct job *job)
+/* SipHash-1-3 (Aumasson and Bernstein 2012) over a name, zero-padded to a word, with the node's key; never 0. */
+static __always_inline __u64 hash_name(const struct fqdn_pending *question, const struct fqdn_node *node)
 {
-	struct scratch *s = job->s;
-	__u64 v0 = s->sip[0], v1 = s->sip[1], v2 = s->sip[2], v3 = s->sip[3];
-	__u64 word;
+	__u64 v0 = node->secret[0] ^ 0x736f6d6570736575ULL;
+	__u64 v1 = node->secret[1] ^ 0x646f72616e646f6dULL;
+	__u64 v2 = node->secret[0] ^ 0x6c7967656e657261ULL;
+	__u64 v3 = node->secret[1] ^ 0x7465646279746573ULL;
 
-	if (8 * i >= s->question.name_len)
-		return 1;
-	word = *(__u64 *)(s->question.name + ((8 * i) & 255));
-	v3 ^= word;
-	SIPROUND(v0, v1, v2, v3);
-	v0 ^= word;
-	s->sip[0] = v0, s->sip[1] = v1, s->sip[2] = v2, s->sip[3] = v3;
-	return 0;
-}
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		__u64 word;
 
-/* SipHash-1-3 (Aumasson and Bernstein 2012) over the question's name with the node's key; never 0. */
-static __always_inline __u64 hash_name(struct job *job, const struct fqdn_node *node)
-{
-	struct scratch *s = job->s;
-	__u64 v0, v1, v2, v3;
-
-	s->sip[0] = node->secret[0] ^ 0x736f6d6570736575ULL;
-	s->sip[1] = node->secret[1] ^ 0x646f72616e646f6dULL;
-	s->sip[2] = node->secret[0] ^ 0x6c7967656e657261ULL;
-	s->sip[3] = node->secret[1] ^ 0x7465646279746573ULL;
-	bpf_loop(32, sip_step, job, 0);
-	v0 = s->sip[0], v1 = s->sip[1], v2 = s->sip[2] ^ 0xff, v3 = s->sip[3];
+		if (8 * k >= READ_ONCE(question->name_len))
+			break;
+		word = ((const __u64 *)question->name)[k];
+		v3 ^= word;
+		SIPROUND(v0, v1, v2, v3);
+		v0 ^= word;
+	}
+	v2 ^= 0xff;
 	SIPROUND(v0, v1, v2, v3);
 	SIPROUND(v0, v1, v2, v3);
 	SIPROUND(v0, v1, v2, v3);

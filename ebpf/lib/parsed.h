@@ -36,18 +36,21 @@ static long print_step(__u32 i, struct job *job)
 }
 
 /* An answer to the question that it repeats itself. `message` and `length` are set. */
-static __always_inline void parse_as_answer(struct job *job, struct parsed *out)
+static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending *question, struct parsed *out)
 {
 	struct scratch *s = job->s;
 
-	if (!read_name(job, DNS_HEADER) || s->after + 4 > s->length) {
+	if (!read_question_name(job) || s->after + 4 > s->length) {
 		out->why = FQDN_COUNT_ANSWER_MALFORMED;
 		return;
 	}
-	take_question(s);
-	s->question.qtype = be16_at(s, s->after);
+	question->qtype = be16_at(s, s->after);
+	question->name_len = s->name_len;
+	for (int k = 0; k < NAME_WORDS; k++)
+		((__u64 *)question->name)[k] = ((__u64 *)s->name)[k];
+	job->question = question;
 	out->why = s->message[2] & DNS_FLAG_QR ? read_answer(job) : FQDN_COUNT_ANSWER_MALFORMED;
-	out->name = s->question.name_len;
+	out->name = s->name_len;
 	if (out->why)
 		return;
 	out->found = s->got;
@@ -70,8 +73,10 @@ static __always_inline void parse_as_query(struct job *job, struct parsed *out)
 	read_plain(job);
 	out->found = 1;
 	out->ttl = s->plain;
-	out->name = s->question.name_len;
-	out->print = fold(s->question.qtype, s->question.name, FQDN_NAME_ROOM / 4);
+	out->name = s->name_len;
+	out->print = s->qtype;
+	for (__u32 k = 0; k < NAME_WORDS; k++)
+		out->print = mix(out->print ^ (8 * k < s->name_len ? ((__u64 *)s->name)[k] : 0));
 }
 
 #endif

@@ -6,7 +6,6 @@
 #include "workload.h"
 
 /* RFC 1035 section 4.1, RFC 6891 section 6.1.2 */
-#define DNS_HEADER 12
 #define DNS_FLAG_QR 0x80
 #define DNS_FLAG_TC 0x02
 #define DNS_FLAG_RD 0x01
@@ -23,13 +22,12 @@
 
 static __always_inline __u32 be16_at(struct scratch *s, __u32 at)
 {
-	at &= FQDN_MESSAGE_MAX - 1;
-	return s->message[at] << 8 | s->message[at + 1];
+	return bpf_ntohs(*(__u16 *)(s->message + (at & (FQDN_MESSAGE_MAX - 1))));
 }
 
 static __always_inline __u32 be32_at(struct scratch *s, __u32 at)
 {
-	return be16_at(s, at) << 16 | be16_at(s, at + 2);
+	return bpf_ntohl(*(__u32 *)(s->message + (at & (FQDN_MESSAGE_MAX - 1))));
 }
 
 /* Copies the datagram's payload into `message`. False = longer than we read, or another length than its UDP header says. */
@@ -68,22 +66,19 @@ static __noinline int read_query(struct job *job)
 		return 0;
 	if (be16_at(s, 4) != 1 || be16_at(s, 6) || be16_at(s, 8) || be16_at(s, 10) > 1)
 		return 0;
-	if (!read_name(job, DNS_HEADER))
+	if (!read_question_name(job))
 		return 0;
 	at = s->after;
 	if (at + 4 > s->length || be16_at(s, at + 2) != CLASS_IN)
 		return 0;
-	s->question.qtype = be16_at(s, at);
+	s->qtype = be16_at(s, at);
 	at += 4;
 	if (be16_at(s, 10)) {
 		if (at + 11 > s->length || s->message[at & (FQDN_MESSAGE_MAX - 1)] || be16_at(s, at + 1) != TYPE_OPT)
 			return 0;
 		at += 11 + be16_at(s, at + 9);
 	}
-	if (at != s->length)
-		return 0;
-	take_question(s);
-	return 1;
+	return at == s->length;
 }
 
 /* May the question's name be asked of this server? */
@@ -91,59 +86,61 @@ static __noinline int may_ask(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	if (is_denied(job))
-		return 0;
+	/* First what is remembered with the question, which in audit mode is asked in any case. */
 	walk_name(job);
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
+	s->entries = resolver_entries(s->generation, &s->flow.dest);
+	if (is_denied(job))
+		return 0;
 	s->usage = USE_ASK;
 	s->any_port = 0;
 	s->with_any = 1;
 	s->with_star = s->plain;
 	judge_name(job);
-	s->entries = resolver_entries(s->generation, &s->flow.dest);
 	s->server_class = NO_CLASS;
 	return judge(job);
 }
 
-/* The element of an LRU may be taken anew while it is read: name and class must have been written together. */
-static __noinline __u64 seal_question(struct job *job, const struct fqdn_node *node)
-{
-	struct fqdn_pending *q = &job->s->question;
-	__u64 seal = hash_name(job, node);
-
-	job->s->name_key = seal;
-	seal = mix(seal ^ q->generation ^ node->secret[0]);
-	seal = mix(seal ^ q->cgroup ^ node->secret[1]);
-	seal = mix(seal ^ ((__u64)q->class << 32 | (__u64)q->plain << 16 | q->qtype));
-	for (int i = 0; i < 4; i++)
-		seal = mix(seal ^ ((const __u64 *)&q->cookie)[i]);
-	return seal;
-}
-
-_Static_assert(sizeof(struct fqdn_question) == sizeof(struct fqdn_pending) - __builtin_offsetof(struct fqdn_pending, cookie), "a question is the end of its record");
-
 static __always_inline int is_asked(const struct fqdn_pending *have, const struct fqdn_question *asked)
 {
-	const __u64 *a = &have->cookie, *b = (const __u64 *)asked;
+	const __u64 *a = (const __u64 *)&have->asked, *b = (const __u64 *)asked;
 
 	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
 
-/* Where the search for the question in `asked` begins. The workload can make its own collide, and nobody else's. */
-static __always_inline __u64 place_of(const struct scratch *s)
+static __always_inline int is_waiting(const struct fqdn_pending *have, __u64 now)
+{
+	return have->time && now - have->time <= FQDN_PENDING_MS * 1000000ULL;
+}
+
+static __always_inline int take_pending(struct fqdn_pending *have)
+{
+	return __sync_val_compare_and_swap(&have->busy, 0, 1) == 0;
+}
+
+static __always_inline void give_pending(struct fqdn_pending *have)
+{
+	if (have)
+		__sync_lock_test_and_set(&have->busy, 0);
+}
+
+/*
+ * Where to look for the question in `asked`: its page, and in `first` its first place there. The workload can make its
+ * own collide, and nobody else's.
+ */
+static __always_inline struct fqdn_pending_page *pending_page(const struct scratch *s, __u32 *first)
 {
 	const __u64 *word = (const __u64 *)&s->asked;
+	__u64 hash = mix(word[0] * 0x9e3779b97f4a7c15ULL ^ word[1] ^ word[2] * 0xff51afd7ed558ccdULL ^ (word[3] << 17 | word[3] >> 47));
+	struct fqdn_pending_key key = { .cgroup = s->cgroup, .page = hash % FQDN_PENDING_PAGES };
 
-	return mix(mix(mix(word[0] ^ word[3]) ^ word[1]) ^ word[2]);
+	*first = hash >> 32;
+	return bpf_map_lookup_elem(&pending, &key);
 }
 
-/* Its answer has come. */
-static __always_inline void forget_question(struct scratch *s)
-{
-	bpf_map_delete_elem(&pending, &s->place);
-}
+#define PENDING_PLACE(page, first, way) (&(page)->slots[((first) + (way)) & (FQDN_PENDING_SLOTS - 1)])
 
 /* The server that is asked, or that answers. */
 static __always_inline void set_asked(struct scratch *s, __u64 cookie, const union address *server, __u16 port)
@@ -155,49 +152,61 @@ static __always_inline void set_asked(struct scratch *s, __u64 cookie, const uni
 	s->asked.proto = s->flow.proto;
 }
 
+/* Its answer has come. */
+static __always_inline void forget_question(struct fqdn_pending *question)
+{
+	if (question)
+		question->time = 0;
+}
+
+/* A place for the question in `asked`, taken: its own, a free one, or that of the oldest. NULL = not now. */
+static __always_inline struct fqdn_pending *place_for_question(const struct scratch *s)
+{
+	struct fqdn_pending_page *page;
+	struct fqdn_pending *have;
+	__u32 first, oldest = 0;
+	__u64 time = ~0ULL;
+
+	page = pending_page(s, &first);
+	if (!page)
+		return NULL;
+	for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+		have = PENDING_PLACE(page, first, way);
+		if ((!is_waiting(have, s->now) || is_asked(have, &s->asked)) && take_pending(have))
+			return have;
+		if (have->time < time) {
+			time = have->time;
+			oldest = way;
+		}
+	}
+	count(FQDN_COUNT_QUERY_PENDING_FULL);
+	have = PENDING_PLACE(page, first, oldest);
+	return take_pending(have) ? have : NULL;
+}
+
 /* Remembers the question for the answer of the server in `asked`. */
-static __noinline int await_answer(struct job *job, const struct fqdn_sock *sock, const struct fqdn_node *node)
+static __noinline int await_answer(struct job *job)
 {
 	struct scratch *s = job->s;
-	__u64 first = place_of(s), oldest = ~0ULL, victim = 0;
+	struct fqdn_pending *question = place_for_question(s);
 
-	s->question.generation = class_generation(job);
-	s->question.time = s->now;
-	s->question.cgroup = s->cgroup;
-	s->question.class = s->class;
-	s->question.plain = s->plain;
-	s->question.tgid = 0;
-	if (sock) {
-		s->question.tgid = sock->tgid;
-		__builtin_memcpy(s->question.comm, sock->comm, 16);
-	}
-	__builtin_memcpy(&s->question.cookie, &s->asked, sizeof(s->asked));
-	s->question.seal = seal_question(job, node);
-	s->place.cgroup = s->cgroup;
-	for (int way = 0; way < FQDN_PENDING_WAYS; way++) {
-		struct fqdn_pending *have;
-
-		s->place.slot = (first + way) & (FQDN_PENDING_SLOTS - 1);
-		have = bpf_map_lookup_elem(&pending, &s->place);
-		if (!have) {
-			if (bpf_map_update_elem(&pending, &s->place, &s->question, BPF_NOEXIST) == 0)
-				return 1;
-			continue;
-		}
-		if (is_asked(have, &s->asked) || s->now - have->time > FQDN_PENDING_MS * 1000000ULL) {
-			victim = s->place.slot;
-			oldest = 0;
+	if (!question)
+		return 0;
+	question->time = s->now;
+	question->asked = s->asked;
+	question->generation = class_generation(job);
+	question->class = s->class;
+	question->plain = s->plain;
+	question->resolver = s->entries && same_address(s->asked.server, &s->flow.dest);
+	question->qtype = s->qtype;
+	question->name_len = s->name_len;
+	for (__u32 k = 0; k < NAME_WORDS; k++) {
+		if (8 * k >= READ_ONCE(s->name_len))
 			break;
-		}
-		if (have->time < oldest) {
-			oldest = have->time;
-			victim = s->place.slot;
-		}
+		((__u64 *)question->name)[k] = ((const __u64 *)s->name)[k];
 	}
-	if (oldest)
-		count(FQDN_COUNT_QUERY_PENDING_FULL);
-	s->place.slot = victim & (FQDN_PENDING_SLOTS - 1);
-	return bpf_map_update_elem(&pending, &s->place, &s->question, BPF_ANY) == 0;
+	give_pending(question);
+	return 1;
 }
 
 #endif

@@ -12,8 +12,8 @@ static __always_inline int walk_again(struct job *job, const struct fqdn_name *n
 
 	if (!name)
 		return 0;
-	for (int i = 0; i < FQDN_NAME_ROOM / 8; i++)
-		((__u64 *)s->question.name)[i] = ((__u64 *)name->bytes)[i];
+	for (int i = 0; i < NAME_WORDS; i++)
+		((__u64 *)s->name)[i] = ((const __u64 *)name->bytes)[i];
 	find_labels(job);
 	walk_name(job);
 	s->plain = 0;

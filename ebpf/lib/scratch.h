@@ -14,6 +14,8 @@
 #define SCRATCH_PER_CPU 4
 /* A label is copied as 64 bytes whatever its length; what runs over is overwritten or cleared. */
 #define OVERRUN 64
+/* RFC 1035 section 4.1.1 */
+#define DNS_HEADER 12
 
 /* struct fqdn_learned without its lock, which may stand only in the map that it guards. */
 struct learned_copy {
@@ -28,14 +30,15 @@ _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size
 struct scratch {
 	__u64 busy;
 
-	/* the name at hand: on the wire, lower case, zero-padded; where its labels begin */
-	struct fqdn_pending question;
+	/* the name at hand: on the wire, lower case, zero-padded to a word; where its labels begin */
+	__u8 name[FQDN_NAME_ROOM];
 	__u8 overrun[OVERRUN];
-	struct fqdn_question asked; /* which answer it waits for */
-	struct fqdn_pending_key place; /* where it stands in `pending` */
 	__u8 label_at[128];
+	__u32 name_len;
 	__u32 labels;
 	__u32 plain; /* every byte is one that a pattern may hold */
+	__u32 qtype;
+	struct fqdn_question asked; /* which answer the question waits for, or the message may be */
 
 	/* the walk */
 	__u64 seed;
@@ -95,11 +98,11 @@ struct scratch {
 	__u32 done;
 	__u32 records, answers, record;
 	__u32 owner_at;    /* where the chain's present name stands in the message */
+	__u32 chain_at;    /* whose name `chain` is; 0 = nobody's */
 	__u32 min_ttl;
 	__u32 got;
 	__u32 options;
 	__u64 name_key;
-	__u64 sip[4];
 	struct fqdn_name read;  /* the name just read */
 	__u8 overrun2[OVERRUN];
 	struct fqdn_name chain; /* the name that the chain of CNAMEs has come to */
@@ -145,6 +148,7 @@ struct job {
 	const struct fqdn_image_walk *walk;
 	const struct fqdn_image_rows *rows;
 	const struct fqdn_binding *binding;
+	struct fqdn_pending *question; /* of the answer at hand; ours while its `busy` is */
 	struct __sk_buff *skb;
 };
 

@@ -130,7 +130,7 @@ static __always_inline int judge_question(struct segment *segment, int whole)
 	else if (refuse(s->cgroup, segment->why), segment->why == FQDN_COUNT_QUERY_MALFORMED)
 		return 1;
 	set_asked(s, segment->key.cookie, &s->server, segment->stream->port);
-	await_answer(&segment->job, segment->sock, segment->node);
+	await_answer(&segment->job);
 	return 1;
 }
 

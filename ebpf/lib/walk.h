@@ -37,8 +37,8 @@ static __noinline int long_words(struct scratch *s, __u32 at, __u32 length, __u6
 
 	at &= 255;
 	for (int i = 1; i < 8; i++)
-		hash = mix(hash ^ (*(__u64 *)(s->question.name + at + 8 * i) & word_mask(length, i)));
-	s->word0 = *(__u64 *)(s->question.name + at);
+		hash = mix(hash ^ (*(__u64 *)(s->name + at + 8 * i) & word_mask(length, i)));
+	s->word0 = *(__u64 *)(s->name + at);
 	s->word1 = hash;
 	s->word2 = 0;
 	s->long_at = at;
@@ -49,14 +49,14 @@ static __noinline int same_long_label(struct job *job, __u32 index)
 {
 	struct scratch *s = job->s;
 	__u32 at = s->long_at & 255;
-	__u32 length = s->question.name[at];
+	__u32 length = s->name[at];
 	struct block *label = image_block(job, job->walk->labels + index);
 	__u64 differ = 0;
 
 	if (!label)
 		return 0;
 	for (int i = 0; i < 8; i++) {
-		differ |= label->word[i] ^ (*(__u64 *)(s->question.name + at + 8 * i) & word_mask(length, i));
+		differ |= label->word[i] ^ (*(__u64 *)(s->name + at + 8 * i) & word_mask(length, i));
 		OPAQUE(differ);
 	}
 	return differ == 0;
@@ -120,7 +120,7 @@ static long glob_step(__u32 i, struct job *job)
 
 	if (i >= s->glob_left)
 		return 1;
-	bit = 1ULL << (symbol(s->question.name[(s->out + i) & 255]) & 63);
+	bit = 1ULL << (symbol(s->name[(s->out + i) & 255]) & 63);
 	if (s->glob_present & bit)
 		step = glob_word(job, s->glob_at + 4 + bits(s->glob_present & (bit - 1)));
 	s->glob_on = ((s->glob_on & step) << 1) | (s->glob_on & s->glob_keep);
@@ -198,16 +198,16 @@ static long walk_step(__u32 i, struct job *job)
 		return 0;
 	}
 	at = s->label_at[(s->labels - 1 - s->walked) & 127] & 255;
-	length = s->question.name[at];
+	length = s->name[at];
 	if (length > FQDN_LABEL_INLINE) {
 		long_words(s, at, length, job->walk->k[2]);
-		s->word0 = *(__u64 *)(s->question.name + at);
+		s->word0 = *(__u64 *)(s->name + at);
 	} else {
 		const __u64 *mask = label_mask[length + 1];
 
-		s->word0 = *(__u64 *)(s->question.name + at) & mask[0];
-		s->word1 = *(__u64 *)(s->question.name + at + 8) & mask[1];
-		s->word2 = *(__u32 *)(s->question.name + at + 16) & mask[2];
+		s->word0 = *(__u64 *)(s->name + at) & mask[0];
+		s->word1 = *(__u64 *)(s->name + at + 8) & mask[1];
+		s->word2 = *(__u32 *)(s->name + at + 16) & mask[2];
 		s->long_at = 0xffff;
 	}
 	if (!find_edge(job)) {

@@ -11,9 +11,6 @@
 
 #include "judge.h"
 
-#define barrier() asm volatile("" ::: "memory")
-#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
-
 static __always_inline __u64 bound_ancestor(struct __sk_buff *skb)
 {
 	__u64 found = 0;

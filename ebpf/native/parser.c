@@ -25,6 +25,7 @@ static void require(int holds, const char *what)
 
 static struct parsed parse(struct scratch *s, const unsigned char *bytes, size_t length)
 {
+	static struct fqdn_pending question;
 	struct job job = { .s = s };
 	struct parsed out = {};
 
@@ -38,7 +39,7 @@ static struct parsed parse(struct scratch *s, const unsigned char *bytes, size_t
 	if (bytes[0] & 1)
 		parse_as_query(&job, &out);
 	else
-		parse_as_answer(&job, &out);
+		parse_as_answer(&job, &question, &out);
 	return out;
 }
 
@@ -47,11 +48,11 @@ static void check(const struct scratch *s, const struct parsed *out, int query)
 	if (out->why)
 		return;
 	require(out->name >= 1 && out->name <= FQDN_NAME_MAX, "a name has 1 to 255 octets");
-	require(s->question.name[out->name - 1] == 0, "a name ends with the root");
-	for (unsigned i = out->name; i < FQDN_NAME_ROOM; i++)
-		require(s->question.name[i] == 0, "nothing stands behind a name");
-	for (unsigned at = 0, labels = 0; s->question.name[at]; at += 1 + s->question.name[at])
-		require(s->question.name[at] <= FQDN_LABEL_MAX && at < out->name && ++labels <= FQDN_LABELS_MAX, "labels fill the name");
+	require(s->name[out->name - 1] == 0, "a name ends with the root");
+	for (unsigned i = out->name; i % 8; i++)
+		require(s->name[i] == 0, "nothing stands behind a name in its last word");
+	for (unsigned at = 0, labels = 0; s->name[at]; at += 1 + s->name[at])
+		require(s->name[at] <= FQDN_LABEL_MAX && at < out->name && ++labels <= FQDN_LABELS_MAX, "labels fill the name");
 	if (query)
 		return;
 	require(out->found >= 1 && out->found <= FQDN_ADDRESSES_MAX, "as many addresses as there is room for");

@@ -10,6 +10,13 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } parse_result SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fqdn_pending);
+} parse_question SEC(".maps");
+
 /* A packet: 14 bytes of Ethernet, one that says what it is, the message. */
 #define BEFORE 15
 
@@ -19,9 +26,10 @@ int parse_message(struct __sk_buff *skb)
 	struct job job = { .skb = skb };
 	__u32 zero = 0, length = skb->len - BEFORE;
 	struct parsed *out = bpf_map_lookup_elem(&parse_result, &zero);
+	struct fqdn_pending *question = bpf_map_lookup_elem(&parse_question, &zero);
 	__u8 kind;
 
-	if (!out || skb->len < BEFORE || bpf_skb_load_bytes(skb, BEFORE - 1, &kind, 1))
+	if (!out || !question || skb->len < BEFORE || bpf_skb_load_bytes(skb, BEFORE - 1, &kind, 1))
 		return 0;
 	__builtin_memset(out, 0, sizeof(*out));
 	out->why = FQDN_COUNT_ANSWER_TOO_LONG;
@@ -38,7 +46,7 @@ int parse_message(struct __sk_buff *skb)
 			if (kind & 1)
 				parse_as_query(&job, out);
 			else
-				parse_as_answer(&job, out);
+				parse_as_answer(&job, question, out);
 		}
 	}
 	give_back(job.s);

@@ -194,9 +194,11 @@ constants! {
     RECORDS_MAX: u32 = 4_096;
     /// Most addresses of an answer; more teach nothing.
     ADDRESSES_MAX: u32 = 256;
-    /// Questions of one workload that wait for their answers; the next takes the place of an older one of its own.
-    PENDING_SLOTS: u32 = 512;
-    /// Places among which a question chooses.
+    /// Pages of a workload's questions that wait for their answers.
+    PENDING_PAGES: u32 = 32;
+    /// Questions of a page; where they are taken, the next one takes the place of an older one of its own workload.
+    PENDING_SLOTS: u32 = 8;
+    /// Places of a page among which a question chooses.
     PENDING_WAYS: u32 = 4;
     /// Most addresses learned for one workload at a time.
     LEARNED_QUOTA: u32 = 4_096;
@@ -576,47 +578,40 @@ records! {
         /// IP protocol.
         28 proto: u32,
     }
-    /// Key of `pending`: a place of a workload, chosen by a hash of the question.
+    /// A question on its way.
+    Pending "pending" 320 {
+        /// 1 while one CPU reads or writes it.
+        0 busy: u32,
+        /// As in `learned`.
+        4 plain: u16,
+        /// 1 = the server was a resolver under that image.
+        6 resolver: u16,
+        /// When it was asked, CLOCK_BOOTTIME nanoseconds; 0 = the place is free.
+        8 time: u64,
+        /// What its answer must fit.
+        16 asked: Question,
+        /// Image that allowed the question.
+        48 generation: u64,
+        /// Class of the name in that image.
+        56 class: u32,
+        /// Length of the name on the wire.
+        60 name_len: u16,
+        /// Query type.
+        62 qtype: u16,
+        /// Name on the wire, lower case, zero-padded to 8 bytes.
+        64 name: [u8; 256],
+    }
+    /// Key of `pending`, chosen by a hash of the question.
     PendingKey "pending_key" 16 {
         /// Workload.
         0 cgroup: u64,
-        /// Its place, below `PENDING_SLOTS`.
-        8 slot: u64,
+        /// Below `PENDING_PAGES`.
+        8 page: u64,
     }
-    /// Value of `pending`: a question on its way.
-    Pending "pending" 352 {
-        /// Image that allowed the question.
-        0 generation: u64,
-        /// When it was asked, CLOCK_BOOTTIME nanoseconds.
-        8 time: u64,
-        /// Workload that asked.
-        16 cgroup: u64,
-        /// Class of the name in that image.
-        24 class: u32,
-        /// Process that made the socket.
-        28 tgid: u32,
-        /// Its name.
-        32 comm: [u8; 16],
-        /// Query type, network order.
-        48 qtype: u16,
-        /// Length of the name on the wire.
-        50 name_len: u16,
-        /// As in `learned`.
-        52 plain: u32,
-        /// Keyed hash of all but time, process and its name: an element taken anew while it is read is noticed.
-        56 seal: u64,
-        /// Name on the wire, lower case, zero-padded.
-        64 name: [u8; 256],
-        /// As in `Question`.
-        320 cookie: u64,
-        /// As in `Question`.
-        328 server: [u8; 16],
-        /// As in `Question`.
-        344 id: u16,
-        /// As in `Question`.
-        346 port: u16,
-        /// As in `Question`.
-        348 proto: u32,
+    /// Value of `pending`, made when a workload is bound.
+    PendingPage "pending_page" 2560 {
+        /// The questions.
+        0 slots: [Pending; 8],
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
     Usage "usage" 32 {

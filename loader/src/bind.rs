@@ -5,7 +5,7 @@ use crate::devices::{self, Covered, Netns};
 use crate::error::{Error, Result};
 use crate::pins::{Pins, wait_for_programs};
 use fqdn_image::Image;
-use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, Record, Workload};
+use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, PendingKey, PendingPage, Record, Workload};
 use fqdn_image::labels::Labels;
 use std::path::{Path, PathBuf};
 
@@ -166,6 +166,7 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     for image in &images {
         binding(image, told)?; // refused before anything is written
     }
+    make_room(pins, id)?;
     let map = pins.map("workloads")?;
     map.replace(&id.to_le_bytes(), told.record()?.bytes())?;
     for image in &images {
@@ -177,6 +178,21 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     forget(pins, &old)?;
     bump(pins)?;
     Ok(id)
+}
+
+fn pages(id: u64) -> impl Iterator<Item = PendingKey> {
+    (0..u64::from(abi::PENDING_PAGES)).map(move |page| PendingKey { cgroup: id, page })
+}
+
+/// Pages for the questions of a workload, where it has none: the programs take no memory for a packet.
+fn make_room(pins: &Pins, id: u64) -> Result<()> {
+    let map = pins.map("pending")?;
+    for key in pages(id) {
+        if map.get(key.bytes())?.is_none() {
+            map.replace(key.bytes(), PendingPage::zeroed().bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives the devices of the workload's network namespace their program; without it a refused query is dropped.
@@ -214,9 +230,12 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
             bindings.remove(&key)?;
         }
     }
-    let usage = pins.map("usage")?;
-    for id in ids {
+    let (usage, pending) = (pins.map("usage")?, pins.map("pending")?);
+    for &id in ids {
         usage.remove(&id.to_le_bytes())?;
+        for key in pages(id) {
+            pending.remove(key.bytes())?;
+        }
     }
     wait_for_programs()
 }
