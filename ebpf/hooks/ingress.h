@@ -11,7 +11,7 @@
 /* A peer from outside that we have not spoken to: its packet opens the way back. */
 static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner)
 {
-	struct fqdn_inbound fresh = { .state = FQDN_INBOUND_PEER, .time = bpf_ktime_get_boot_ns() };
+	struct fqdn_inbound fresh = { .state = FQDN_INBOUND_PEER, .time = present_time() };
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
 

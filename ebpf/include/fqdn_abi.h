@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x3406294c73f8f56fULL
+#define FQDN_ABI 0x1d62a8d2a8b6db99ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -361,7 +361,7 @@ struct fqdn_node {
 	__u32 refuse_mark; /* Mark of refused queries on their way to the device's program, random at each load; the low two bits say how. */
 	__u32 pad; /* Zero. */
 	__u64 sweep_longest; /* Longest slice of the sweep so far, nanoseconds. */
-	__u64 pad2; /* Zero. */
+	__u64 suspended; /* Nanoseconds by which CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, as the loader and the sweep last found it. */
 };
 _Static_assert(sizeof(struct fqdn_node) == 64, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_node, epoch) == 0, "offset");
@@ -372,7 +372,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_node, sweeping) == 36, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, refuse_mark) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 44, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, sweep_longest) == 48, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_node, pad2) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, suspended) == 56, "offset");
 
 /* Value of `workloads`, by cgroup id: what `bind` was told. */
 struct fqdn_workload {
@@ -571,7 +571,8 @@ struct fqdn_learned_name {
 	__u64 generation; /* Image that `class` belongs to. */
 	__u64 expiry; /* End, CLOCK_BOOTTIME nanoseconds. */
 	__u32 class; /* Class of the name. */
-	__u32 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
+	__u16 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
+	__u16 learnable; /* 1 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. */
 };
 _Static_assert(sizeof(struct fqdn_learned_name) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, name) == 0, "offset");
@@ -579,6 +580,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned_name, generation) == 8, "o
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, expiry) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, class) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, plain) == 28, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, learnable) == 30, "offset");
 
 /* Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed. */
 struct fqdn_learned {

@@ -36,14 +36,24 @@ static __always_inline int owner_is_ours(struct job *job, __u32 at)
 	return s->read.len == s->chain.len && same_name(s->read.bytes, s->chain.bytes, &s->read.len);
 }
 
+/* An address, and its time as the image clamps it. */
 static __always_inline void collect(struct scratch *s, __u32 at, __u32 ttl, __u32 flag)
 {
 	__u32 i = s->got;
 
+	if (ttl > s->min_ttl)
+		ttl = s->min_ttl;
+	if (ttl < s->clamp.shortest)
+		ttl = s->clamp.shortest;
+	if (ttl > s->clamp.longest)
+		ttl = s->clamp.longest;
+	ttl += s->clamp.grace;
 	if (i < FQDN_ADDRESSES_MAX) {
 		s->address_at[i] = at | flag;
-		s->address_ttl[i] = ttl < s->min_ttl ? ttl : s->min_ttl;
+		s->address_ttl[i] = ttl;
 	}
+	if (ttl > s->longest)
+		s->longest = ttl;
 	s->got = i + 1;
 }
 
@@ -53,8 +63,6 @@ static long record_step(__u32 i, struct job *job)
 	__u32 start = s->at, at, type, class, ttl, length;
 	int ours;
 
-	if (i >= s->records)
-		return 1;
 	s->record = i;
 	ours = owner_is_ours(job, start);
 	if (ours < 0)
@@ -151,10 +159,11 @@ static __noinline int read_answer(struct job *job)
 	s->chain_at = 0;
 	s->min_ttl = 0x7fffffff;
 	s->got = 0;
+	s->longest = 0;
 	s->options = 0;
 	s->broken = 0;
 	s->at = at + 4;
-	bpf_loop(FQDN_RECORDS_MAX, record_step, job, 0);
+	bpf_loop(s->records, record_step, job, 0);
 	if (s->broken || s->at != s->length)
 		return FQDN_COUNT_ANSWER_MALFORMED;
 	if (s->got > FQDN_ADDRESSES_MAX)
@@ -166,10 +175,7 @@ static long learn_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 at;
-	__u64 expiry;
 
-	if (i >= s->got)
-		return 1;
 	at = s->address_at[i & (FQDN_ADDRESSES_MAX - 1)];
 	if (at & ADDRESS_IS_V6) {
 		at &= FQDN_MESSAGE_MAX - 1;
@@ -181,46 +187,8 @@ static long learn_step(__u32 i, struct job *job)
 		__builtin_memcpy(&v4, s->message + at, 4);
 		map_v4(&s->flow.dest, v4);
 	}
-	if (!may_learn(job)) {
-		count(FQDN_COUNT_ADDRESS_NEVER);
-		return 0;
-	}
-	expiry = s->now + s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)] * SECOND;
-	if (learn_address(job, expiry))
-		count(FQDN_COUNT_ADDRESS_LEARNED);
-	else
-		count(FQDN_COUNT_LEARNED_FULL);
+	count(learn_address(job, s->now + s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)] * SECOND));
 	return 0;
-}
-
-static long clamp_step(__u32 i, struct job *job)
-{
-	struct scratch *s = job->s;
-	__u32 *ttl = &s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)];
-
-	if (i >= s->got)
-		return 1;
-	if (*ttl < s->low)
-		*ttl = s->low;
-	if (*ttl > s->high)
-		*ttl = s->high;
-	*ttl += s->wanted;
-	if (*ttl > s->found)
-		s->found = *ttl;
-	return 0;
-}
-
-/* Clamps the times as the image says; gives the longest. */
-static __always_inline __u32 clamp_times(struct job *job, const struct fqdn_image_head *head)
-{
-	struct scratch *s = job->s;
-
-	s->low = head->ttl_min;
-	s->high = head->ttl_max;
-	s->wanted = head->ttl_grace;
-	s->found = 0;
-	bpf_loop(FQDN_ADDRESSES_MAX, clamp_step, job, 0);
-	return s->found;
 }
 
 /* The question that the message answers, taken; NULL = none waits. */
@@ -255,17 +223,20 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	const struct fqdn_image_head *head;
-	int why = read_answer(job);
+	const struct fqdn_image_head *head = image_head(job);
+	int why;
 
-	if (why)
-		return why;
-	head = image_head(job);
 	if (!head)
 		return FQDN_COUNT_IMAGE_MISSING;
-	if (!keep_name(job, node, s->now + clamp_times(job, head) * SECOND))
+	s->clamp.shortest = head->ttl_min;
+	s->clamp.longest = head->ttl_max;
+	s->clamp.grace = head->ttl_grace;
+	why = read_answer(job);
+	if (why)
+		return why;
+	if (!keep_name(job, node, s->now + s->longest * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
-	bpf_loop(FQDN_ADDRESSES_MAX, learn_step, job, 0);
+	bpf_loop(s->got, learn_step, job, 0);
 	forget_question(job->question);
 	return FQDN_COUNT_ANSWER_LEARNED;
 }

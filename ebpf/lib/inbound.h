@@ -24,7 +24,7 @@ static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f
 		return 0;
 	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
-	return peer && peer->state == FQDN_INBOUND_PEER && bpf_ktime_get_boot_ns() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
+	return peer && peer->state == FQDN_INBOUND_PEER && present_time() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
 }
 
 /* The reply of a server: TCP by the accepted socket's peer, UDP by the peer's last packet. */

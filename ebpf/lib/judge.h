@@ -21,7 +21,7 @@
 #define USE_ASK 1
 #define USE_DENY 2
 
-static long interval_step(__u32 i, struct job *job)
+static __always_inline long interval_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_interval *interval;
@@ -40,6 +40,11 @@ static long interval_step(__u32 i, struct job *job)
 	return 0;
 }
 
+static long interval_steps(__u32 i, struct job *job)
+{
+	return SEVERAL(interval_step, job);
+}
+
 /* Class of an address: the interval that holds it. Whether it is this host's no image can say: `kind_holds` asks. */
 static __noinline __u32 address_class(struct job *job, const union address *address)
 {
@@ -51,7 +56,7 @@ static __noinline __u32 address_class(struct job *job, const union address *addr
 	s->local = NOT_KNOWN;
 	s->low = 0;
 	s->high = job->rows->cidrs_n;
-	bpf_loop(SEARCH_STEPS, interval_step, job, 0);
+	bpf_loop(SEARCH_STEPS / AT_ONCE, interval_steps, job, 0);
 	interval = RECORD(job, job->rows->cidrs, s->low, struct fqdn_interval);
 	return interval ? interval->class : 0;
 }
@@ -104,20 +109,25 @@ static __noinline int class_holds(struct job *job, __u32 class, __u32 selector)
 	return s->found;
 }
 
-static long port_step(__u32 i, struct job *job)
+static __always_inline long port_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_port_range *range;
 
-	if (i >= s->high)
+	if (s->low >= s->high)
 		return 1;
-	range = RECORD(job, job->rows->ranges, s->low + i, struct fqdn_port_range);
+	range = RECORD(job, job->rows->ranges, s->low++, struct fqdn_port_range);
 	if (!range)
 		return 1;
 	if (range->proto != s->flow.proto || s->flow.dest_port < range->low || s->flow.dest_port > range->high)
 		return 0;
 	s->found = 1;
 	return 1;
+}
+
+static long port_steps(__u32 i, struct job *job)
+{
+	return SEVERAL(port_step, job);
 }
 
 static __always_inline int ports_hold(struct job *job, __u32 set)
@@ -131,9 +141,9 @@ static __always_inline int ports_hold(struct job *job, __u32 set)
 	if (!span)
 		return 0;
 	s->low = span->first;
-	s->high = span->count;
+	s->high = span->first + span->count;
 	s->found = 0;
-	bpf_loop(65536, port_step, job, 0);
+	bpf_loop(65536 / AT_ONCE, port_steps, job, 0);
 	return s->found;
 }
 
@@ -171,7 +181,7 @@ static __always_inline __u32 usage_of(const struct fqdn_grant *grant)
 	return grant->servers == 0 ? USE_REACH : grant->servers == FQDN_SERVERS_DENY ? USE_DENY : USE_ASK;
 }
 
-static long search_step(__u32 i, struct job *job)
+static __always_inline long search_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_grant *grant;
@@ -190,6 +200,11 @@ static long search_step(__u32 i, struct job *job)
 	return 0;
 }
 
+static long search_steps(__u32 i, struct job *job)
+{
+	return SEVERAL(search_step, job);
+}
+
 /* First grant of the selector whose subject is not below ours. */
 static __always_inline __u32 search_grant(struct job *job)
 {
@@ -197,19 +212,24 @@ static __always_inline __u32 search_grant(struct job *job)
 
 	s->low = s->grant;
 	s->high = s->grant_end;
-	bpf_loop(SEARCH_STEPS, search_step, job, 0);
+	bpf_loop(SEARCH_STEPS / AT_ONCE, search_steps, job, 0);
 	return s->low;
 }
 
 static __always_inline __u32 next_selector(struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 turn = s->turn++;
+	__u32 turn;
 
+	if (s->turn == 0 && !s->with_any)
+		s->turn++;
+	if (s->turn == 1 && !s->with_star && !s->with_server)
+		s->turn++;
+	turn = s->turn++;
 	if (turn == 0)
-		return s->with_any ? FQDN_SELECTOR_ANY : 0;
+		return FQDN_SELECTOR_ANY;
 	if (turn == 1)
-		return s->with_star ? FQDN_SELECTOR_STAR : s->with_server ? FQDN_SELECTOR_SERVER : 0;
+		return s->with_star ? FQDN_SELECTOR_STAR : FQDN_SELECTOR_SERVER;
 	if (turn == 2) {
 		if (s->judged_at >= s->judged_n) {
 			s->done = 1;
@@ -226,7 +246,7 @@ static __always_inline __u32 next_selector(struct job *job)
 /*
  * One round looks at one thing: 1. the next selector, 2. the next subject's first grant of it, 3. one grant.
  */
-static long judge_step(__u32 i, struct job *job)
+static __always_inline long judge_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_selector *selector;
@@ -247,7 +267,8 @@ static long judge_step(__u32 i, struct job *job)
 		s->subject_at = 0;
 		s->subject = NO_GRANT;
 		s->selector = s->grant == s->grant_end || !kind_holds(s, selector->kind) ? 0 : id;
-		return 0;
+		if (!s->selector)
+			return 0;
 	}
 	if (s->subject == NO_GRANT) { /* 2 */
 		if (s->subject_at >= job->binding->count) {
@@ -275,6 +296,11 @@ static long judge_step(__u32 i, struct job *job)
 	return 1;
 }
 
+static long judge_steps(__u32 i, struct job *job)
+{
+	return judge_step(job) || judge_step(job);
+}
+
 /* Does a grant of the workload's subjects allow what the input says? `allowed`, `policy`. */
 static __noinline int judge(struct job *job)
 {
@@ -286,7 +312,7 @@ static __noinline int judge(struct job *job)
 	s->selector = 0;
 	s->done = 0;
 	s->allowed = 0;
-	bpf_loop(JUDGE_STEPS, judge_step, job, 0);
+	bpf_loop(JUDGE_STEPS / 2, judge_steps, job, 0);
 	return s->allowed;
 }
 

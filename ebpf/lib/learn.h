@@ -56,13 +56,17 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 	return 1;
 }
 
-/* Loopback, link-local and metadata, multicast...: in the image as addresses, with the profile's own. */
+/*
+ * Loopback, link-local and metadata, multicast...: in the image as addresses, with the profile's own. They are learned
+ * only where a rule names the address itself. `learnable` = no rule is needed.
+ */
 static __always_inline int may_learn(struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 class = address_class(job, &s->flow.dest);
 
-	if (!class_holds(job, class, FQDN_SELECTOR_NEVER))
+	s->fresh.learnable = !class_holds(job, class, FQDN_SELECTOR_NEVER);
+	if (s->fresh.learnable)
 		return 1;
 	judge_one(s, class);
 	s->usage = USE_REACH;
@@ -85,6 +89,7 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 			entry->generation = fresh->generation;
 			entry->class = fresh->class;
 			entry->plain = fresh->plain;
+			entry->learnable = fresh->learnable;
 			return 1;
 		}
 	}
@@ -98,11 +103,40 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 	first->expiry = fresh->expiry;
 	first->class = fresh->class;
 	first->plain = fresh->plain;
+	first->learnable = fresh->learnable;
 	return 1;
 }
 
-/* 1 = the address of `flow.dest` is learned for the question's name. */
-static __noinline int learn_address(struct job *job, __u64 expiry)
+static __always_inline int is_same_element(const struct fqdn_learned *value, const struct fqdn_learned_key *key)
+{
+	return value->cgroup == key->cgroup && value->netns == key->netns && same_address(value->addr, (const union address *)key->addr);
+}
+
+/* The name is there already, under the present image, which says that the address may be learned. */
+static __always_inline int learn_longer(struct fqdn_learned *value, const struct fqdn_learned_key *key, const struct scratch *s)
+{
+	const struct fqdn_learned_name *fresh = &s->fresh;
+	int done = 0;
+
+	bpf_spin_lock(&value->lock);
+	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
+		struct fqdn_learned_name *entry = &value->names[i];
+
+		if (entry->name != fresh->name)
+			continue;
+		if (!entry->learnable || entry->generation != s->generation || fresh->generation != s->generation || !is_same_element(value, key))
+			break;
+		if (entry->expiry < fresh->expiry)
+			entry->expiry = fresh->expiry;
+		done = 1;
+		break;
+	}
+	bpf_spin_unlock(&value->lock);
+	return done;
+}
+
+/* The address of `flow.dest` is learned for the question's name; gives the reason to count. */
+static __always_inline int learn_address(struct job *job, __u64 expiry)
 {
 	struct scratch *s = job->s;
 	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
@@ -113,7 +147,7 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 	int done;
 
 	if (!question)
-		return 0;
+		return FQDN_COUNT_LEARNED_FULL;
 	fresh->name = s->name_key;
 	fresh->generation = question->generation;
 	fresh->expiry = expiry;
@@ -121,6 +155,10 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 	fresh->plain = question->plain;
 	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
 	value = bpf_map_lookup_elem(&learned, &key);
+	if (value && learn_longer(value, &key, s))
+		return FQDN_COUNT_ADDRESS_LEARNED;
+	if (!may_learn(job))
+		return FQDN_COUNT_ADDRESS_NEVER;
 	if (!value) {
 		__builtin_memset(&s->learned, 0, sizeof(s->learned));
 		s->learned.cgroup = key.cgroup;
@@ -129,20 +167,19 @@ static __noinline int learn_address(struct job *job, __u64 expiry)
 		s->learned.names[0] = *fresh;
 		share = usage_of_workload(key.cgroup);
 		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
-			return 0;
+			return FQDN_COUNT_LEARNED_FULL;
 		if (queue_sweep(key.cgroup, key.addr, 16, key.netns) &&
 		    bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
-			return 1;
+			return FQDN_COUNT_ADDRESS_LEARNED;
 		give_share(&share->learned);
 		value = bpf_map_lookup_elem(&learned, &key);
 		if (!value)
-			return 0;
+			return FQDN_COUNT_LEARNED_FULL;
 	}
 	bpf_spin_lock(&value->lock);
-	done = value->cgroup == key.cgroup && value->netns == key.netns && same_address(value->addr, (const union address *)key.addr) &&
-	       add_name(value, fresh);
+	done = is_same_element(value, &key) && add_name(value, fresh);
 	bpf_spin_unlock(&value->lock);
-	return done;
+	return done ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

@@ -114,13 +114,9 @@ broken:
 	return 1;
 }
 
-/* Several at once: to call a program's function takes longer than to do its work. */
 static long name_steps(__u32 i, struct job *job)
 {
-	for (int k = 0; k < 4; k++)
-		if (name_step(job))
-			return 1;
-	return 0;
+	return SEVERAL(name_step, job);
 }
 
 /* Folds the letters, and clears what the last label's copy left behind the name in its last word. */
@@ -151,7 +147,7 @@ static __noinline int read_name(struct job *job, __u32 at)
 	s->labels = 0;
 	s->broken = 0;
 	s->done = 0;
-	bpf_loop(NAME_STEPS / 4, name_steps, job, 0);
+	bpf_loop(NAME_STEPS / AT_ONCE, name_steps, job, 0);
 	if (s->broken || !s->done)
 		return 0;
 	settle_name(s->read.bytes, &s->read.len);

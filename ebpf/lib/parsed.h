@@ -49,6 +49,9 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 	for (int k = 0; k < NAME_WORDS; k++)
 		((__u64 *)question->name)[k] = ((__u64 *)s->name)[k];
 	job->question = question;
+	s->clamp.shortest = 0;
+	s->clamp.longest = ~0U;
+	s->clamp.grace = 0;
 	out->why = s->message[2] & DNS_FLAG_QR ? read_answer(job) : FQDN_COUNT_ANSWER_MALFORMED;
 	out->name = s->name_len;
 	if (out->why)

@@ -30,6 +30,7 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 		return 0;
 	entry->class = s->class;
 	entry->plain = s->plain;
+	entry->learnable = 0;
 	entry->generation = class_generation(job);
 	return 1;
 }
@@ -89,6 +90,7 @@ static __always_inline void write_restated(struct scratch *s, const struct fqdn_
 		entry->generation = fresh->generation;
 		entry->class = fresh->class;
 		entry->plain = fresh->plain;
+		entry->learnable = fresh->learnable;
 	}
 	bpf_spin_unlock(&value->lock);
 }

@@ -101,7 +101,11 @@ struct scratch {
 	__u32 chain_at;    /* whose name `chain` is; 0 = nobody's */
 	__u32 min_ttl;
 	__u32 got;
+	__u32 longest;     /* seconds for which one of the addresses holds */
 	__u32 options;
+	struct {
+		__u32 shortest, longest, grace; /* seconds, as the image says */
+	} clamp;
 	__u64 name_key;
 	struct fqdn_name read;  /* the name just read */
 	__u8 overrun2[OVERRUN];
@@ -151,6 +155,10 @@ struct job {
 	struct fqdn_pending *question; /* of the answer at hand; ours while its `busy` is */
 	struct __sk_buff *skb;
 };
+
+/* A loop's steps in one call of its callback: to call a program's function takes as long as the work of a step. */
+#define AT_ONCE 4
+#define SEVERAL(step, job) (step(job) || step(job) || step(job) || step(job))
 
 static __always_inline struct block *image_block(struct job *job, __u32 index)
 {

@@ -43,7 +43,7 @@ static __always_inline int learned_is_over(const struct fqdn_learned_key *key, _
 static long sweep_step(__u32 i, void *unused)
 {
 	struct fqdn_sweep_item item;
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now = present_time();
 
 	if (bpf_map_pop_elem(&sweep, &item))
 		return 1;
@@ -87,6 +87,8 @@ static int sweep_slice(void *map, int *key, struct clock *value)
 	__u64 start = bpf_ktime_get_ns(), took;
 	struct fqdn_node *node = the_node();
 
+	if (node)
+		node->suspended = bpf_ktime_get_boot_ns() - start;
 	bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
 	took = bpf_ktime_get_ns() - start;
 	if (node && took > node->sweep_longest)

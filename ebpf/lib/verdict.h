@@ -61,7 +61,7 @@ static __always_inline void prepare(struct job *job, const struct fqdn_image_hea
 	s->has_star = head->flags & FQDN_IMAGE_STAR;
 	s->cgroup = cgroup;
 	s->netns = sock ? sock->netns : 0;
-	s->now = bpf_ktime_get_boot_ns();
+	s->now = present_time();
 	s->flow = *f;
 }
 

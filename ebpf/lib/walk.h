@@ -183,7 +183,7 @@ static __always_inline void enter_layer(struct job *job)
 }
 
 /* One label, or the end of a layer. A name that runs past a leaf has no class. */
-static long walk_step(__u32 i, struct job *job)
+static __always_inline long walk_step(struct job *job)
 {
 	struct scratch *s = job->s;
 	__u32 at, length, state;
@@ -226,6 +226,11 @@ static long walk_step(__u32 i, struct job *job)
 	return 0;
 }
 
+static long walk_steps(__u32 i, struct job *job)
+{
+	return SEVERAL(walk_step, job);
+}
+
 /* Classes of the question's name, whose labels have been found: `classes`, and `class` of the first layer. */
 static __noinline int walk_name(struct job *job)
 {
@@ -234,7 +239,7 @@ static __noinline int walk_name(struct job *job)
 	s->layer = 0;
 	__builtin_memset(s->classes, 0, sizeof(s->classes));
 	enter_layer(job);
-	bpf_loop((FQDN_LABELS_MAX + 1) * FQDN_LAYERS_MAX, walk_step, job, 0);
+	bpf_loop((FQDN_LABELS_MAX + 1) * FQDN_LAYERS_MAX / AT_ONCE, walk_steps, job, 0);
 	s->class = s->classes[0];
 	return 0;
 }

@@ -110,7 +110,7 @@ static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow
 	barrier();
 	if ((seq & 1) || READ_ONCE(sock->seq) != seq || !same)
 		return 0;
-	return !expiry || bpf_ktime_get_boot_ns() < expiry;
+	return !expiry || present_time() < expiry;
 }
 
 static __always_inline void remember_allow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, __u64 version, __u64 epoch, __u64 expiry)

@@ -511,8 +511,8 @@ records! {
         44 pad: u32,
         /// Longest slice of the sweep so far, nanoseconds.
         48 sweep_longest: u64,
-        /// Zero.
-        56 pad2: u64,
+        /// Nanoseconds by which CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, as the loader and the sweep last found it.
+        56 suspended: u64,
     }
     /// Value of `workloads`, by cgroup id: what `bind` was told.
     Workload "workload" 1024 {
@@ -686,7 +686,9 @@ records! {
         /// Class of the name.
         24 class: u32,
         /// 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector.
-        28 plain: u32,
+        28 plain: u16,
+        /// 1 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`.
+        30 learnable: u16,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
     Learned "learned" 296 {

@@ -255,6 +255,18 @@ pub fn wait_for_programs() -> Result<()> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Nanoseconds by which CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC.
+pub fn suspended() -> u64 {
+    let read = |clock| {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: room for the time; the clocks are there since Linux 2.6.39.
+        unsafe { libc::clock_gettime(clock, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    };
+    let monotonic = read(libc::CLOCK_MONOTONIC);
+    read(libc::CLOCK_BOOTTIME).saturating_sub(monotonic)
+}
+
 /// Forbids every later write from user space.
 pub fn freeze(fd: BorrowedFd<'_>) -> Result<()> {
     Attributes::new().fd(0, fd).call(MAP_FREEZE).map(drop)

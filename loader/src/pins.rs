@@ -127,8 +127,9 @@ impl Pins {
         Node::read(&bytes).ok_or_else(|| Error::refused("the map `node` has another shape"))
     }
 
-    /// Writes the shared state.
+    /// Writes the shared state, and what the programs' clock misses.
     pub fn set_node(&self, node: &Node) -> Result<()> {
+        let node = Node { suspended: bpfsys::suspended(), ..*node };
         self.map("node")?.set(&0u32.to_le_bytes(), node.bytes())
     }
 }
