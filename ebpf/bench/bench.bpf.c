@@ -103,7 +103,7 @@ int bench_walk(struct __sk_buff *skb)
 	struct job job = {};
 	struct bench_state *state = prepare_name(&job);
 
-	if (!state || !open_image(&job))
+	if (!state || !open_image(&job) || !open_tables(&job))
 		return 1;
 	walk_name(&job);
 	state->hits += job.s->class != 0;

@@ -49,8 +49,17 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 	return PASS;
 }
 
+/* What is about to be refused may be a reply to a peer that came in on another socket of the port (SO_REUSEPORT). */
+static __always_inline bool is_late_reply(struct job *job, const struct fqdn_sock *sock)
+{
+	if (job->s->flow.proto != PROTO_UDP || !is_reply(&job->s->flow, sock, 0))
+		return false;
+	count(FQDN_COUNT_ALLOWED_REPLY);
+	return true;
+}
+
 /* A DNS query over UDP. */
-static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node, bool translated)
+static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node, bool raw, bool translated)
 {
 	struct scratch *s = job->s;
 	__u16 port = s->flow.dest_port;
@@ -67,6 +76,8 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	why = judge_message(job);
 	if (!why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
+	else if (!raw && !translated && is_late_reply(job, sock))
+		return PASS;
 	else if (refuse(s->cgroup, why) == DROP)
 		return why == FQDN_COUNT_QUERY_REFUSED ? turn_round(job, head, node, sock) : DROP;
 	else if (why == FQDN_COUNT_QUERY_MALFORMED)
@@ -125,17 +136,17 @@ static __always_inline int judge_stream_packet(struct segment *segment)
 	return PASS;
 }
 
-/* `sock` = where to remember an allowed flow, or none. */
-static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock, __u64 epoch)
+/* `sock` = where to remember an allowed flow, or none; what `poses` as a DNS server by its port is not remembered. */
+static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock, bool poses, __u64 epoch)
 {
 	struct scratch *s = job->s;
 
 	bool reached = may_reach(job);
 
 	if (!reached && !(sock && may_stay(job, sk, sock)))
-		return refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+		return is_late_reply(job, sock) ? PASS : refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
 	mark_asked(sock, &s->flow);
-	if (sock) {
+	if (sock && !poses) {
 		if (reached && s->flow.proto == PROTO_TCP)
 			keep_socket_name(job, sk, sock);
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
@@ -154,7 +165,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
-	bool forged = false, raw, enforced, translated, dns;
+	bool forged = false, raw, enforced, translated, dns, poses;
 	struct flow f;
 	__u64 cgroup, epoch;
 	int verdict, why;
@@ -182,17 +193,18 @@ int fqdn_egress(struct __sk_buff *skb)
 	why = open_head(job, &head);
 	if (why)
 		return refuse(cgroup, why);
-	/* Before everything that passes, and in audit mode too: what poses as a resolver teaches others. */
-	if (f.source_port && is_dns_port(head, f.source_port) && resolver_entries(head->generation, &f.source)) {
-		count(FQDN_COUNT_FORGED_ANSWER);
-		return DROP;
-	}
 	if (!raw && !opens_connection(&f) && sock && cached_flow(sock, &f, cgroup, head->generation)) {
 		/* A connection lives on when some other workload is bound: then the epoch is another, the binding is not. */
 		if (READ_ONCE(sock->allowed_epoch) == epoch)
 			return PASS;
 		if (!open_binding(job, cgroup, head) && READ_ONCE(sock->version) == job->binding->version)
 			return PASS;
+	}
+	/* Before everything else that passes, and in audit mode too: what poses as a resolver teaches others. */
+	poses = is_dns_port(head, f.source_port);
+	if (poses && resolver_entries(head->generation, &f.source)) {
+		count(FQDN_COUNT_FORGED_ANSWER);
+		return DROP;
 	}
 	why = open_binding(job, cgroup, head);
 	if (why)
@@ -225,7 +237,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 	/* A raw socket hears what others were sent: peers of others are none of its own. */
-	if (!raw && is_reply(&f, sock)) {
+	if (!raw && is_reply(&f, sock, FQDN_SOCK_HEARD)) {
 		count(FQDN_COUNT_ALLOWED_REPLY);
 		return PASS;
 	}
@@ -233,17 +245,16 @@ int fqdn_egress(struct __sk_buff *skb)
 	if (enforced && dns && f.proto == PROTO_UDP && (skb->gso_segs > 1 || skb->data_end - skb->data < skb->len))
 		return refuse(cgroup, FQDN_COUNT_QUERY_SEGMENTED);
 
-	job->s = take_scratch();
-	if (!job->s)
-		return refuse(cgroup, FQDN_COUNT_SCRATCH_BUSY);
-	prepare(job, head, cgroup, sock, &f);
+	why = begin(job, head, cgroup, sock, &f);
+	if (why)
+		return refuse(cgroup, why);
 	if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f);
 	} else if (!dns) {
-		verdict = judge_packet(job, sk, raw ? NULL : sock, epoch);
+		verdict = judge_packet(job, sk, raw ? NULL : sock, poses, epoch);
 	} else if (f.proto == PROTO_UDP) {
-		verdict = judge_query(job, head, sock, node, translated);
+		verdict = judge_query(job, head, sock, node, raw, translated);
 	} else if (f.proto == PROTO_TCP) {
 		if (translated && sock) {
 			__builtin_memcpy(job->s->flow.dest.bytes, sock->asked, 16);

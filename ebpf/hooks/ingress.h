@@ -67,15 +67,16 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
 	if (!stream || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
 		return PASS;
-	segment->job.s = take_scratch();
 	/* This hook runs without the socket's lock. Who comes while another CPU reads comes again. */
-	if (!segment->job.s || __sync_val_compare_and_swap(&stream->busy, 0, 1)) {
-		if (segment->job.s)
-			give_back(segment->job.s);
+	if (__sync_val_compare_and_swap(&stream->busy, 0, 1)) {
 		count(FQDN_COUNT_SEGMENT_LATE);
 		return DROP;
 	}
-	prepare(&segment->job, head, cgroup, segment->sock, f);
+	if (begin(&segment->job, head, cgroup, segment->sock, f)) {
+		__sync_lock_test_and_set(&stream->busy, 0);
+		count(FQDN_COUNT_SCRATCH_BUSY);
+		return DROP;
+	}
 	segment->stream = stream;
 	__builtin_memcpy(&segment->job.s->half, stream->back, sizeof(struct fqdn_half));
 	switch (open_segment(segment, f, segment->job.skb->len)) {
@@ -102,8 +103,8 @@ int fqdn_ingress(struct __sk_buff *skb)
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
 	__u64 cgroup;
+	int verdict, why;
 	struct flow f;
-	int verdict;
 
 	if (!node || !node->workloads || !sk)
 		return PASS;
@@ -132,17 +133,22 @@ int fqdn_ingress(struct __sk_buff *skb)
 	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
 		return PASS;
 	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
-		note_inbound(skb, &f, sock && !(sock->flags & FQDN_SOCK_CONNECTED) ? sock->netns : 0);
+		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
+			note_inbound(skb, &f, sock->netns);
+			if (!(sock->flags & FQDN_SOCK_HEARD))
+				set_flags(sock, FQDN_SOCK_HEARD);
+		}
 		return PASS;
 	}
 	if (!came_from_afar(skb, &f, sock, node)) {
 		count(FQDN_COUNT_ANSWER_LOCAL);
 		return PASS;
 	}
-	segment.job.s = take_scratch();
-	if (!segment.job.s)
+	why = begin(&segment.job, head, cgroup, sock, &f);
+	if (why) {
+		count(why);
 		return PASS;
-	prepare(&segment.job, head, cgroup, sock, &f);
+	}
 	if (load_message(&segment.job)) {
 		set_asked(segment.job.s, bpf_get_socket_cookie(skb), &f.source, f.source_port);
 		count(take_answer(&segment.job, node));

@@ -28,61 +28,63 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 	return PASS;
 }
 
-/*
- * Refuses at once what egress would drop in silence. Whose socket it is must be known from its storage: no
- * helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to egress.
- */
-static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const union address *dest, bool connects)
+/* What the thread is about to ask for, before anything translates it. */
+static __always_inline struct fqdn_sock *note_asked(struct bpf_sock_addr *ctx, const union address *dest)
 {
+	struct bpf_sock *sk = ctx->sk;
+	struct fqdn_sock *sock = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
+
+	if (!sock)
+		return NULL;
+	__builtin_memcpy(sock->asked, dest->bytes, 16);
+	sock->asked_port = bpf_ntohs(ctx->user_port);
+	sock->asked_by = bpf_get_current_task();
+	return sock;
+}
+
+/*
+ * Refuses at once a connection whose SYN egress would drop in silence; a datagram that egress drops fails by itself. Whose
+ * socket it is must be known from its storage: no helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to
+ * egress.
+ */
+static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const union address *dest)
+{
+	struct fqdn_sock *sock = note_asked(ctx, dest);
 	const struct fqdn_image_head *head;
 	struct bpf_sock *sk = ctx->sk;
 	struct job job = {};
 	struct fqdn_node *node = the_node();
-	struct fqdn_sock *sock;
 	struct flow f = {};
 	__u64 cgroup = 0;
 	int verdict = PASS;
 	bool enforced;
 
-	if (!sk)
+	if (!sock || !sk)
 		return PASS;
-	sock = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-	if (!sock)
-		return PASS;
-	__builtin_memcpy(sock->asked, dest->bytes, 16);
-	sock->asked_port = bpf_ntohs(ctx->user_port);
-	sock->asked_by = bpf_get_current_task();
-	if (connects)
-		clear_flags(sock, FQDN_SOCK_ACCEPTED);
-	if (connects && ctx->protocol == PROTO_UDP) {
-		/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
+	clear_flags(sock, FQDN_SOCK_ACCEPTED);
+	/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
+	if (ctx->protocol == PROTO_UDP)
 		set_flags(sock, FQDN_SOCK_CONNECTED);
-		return PASS;
-	}
-	if (!node || !node->workloads)
+	if (ctx->protocol != PROTO_TCP || !node || !node->workloads)
 		return PASS;
 	if (!cached_workload(sock, READ_ONCE(node->epoch), &cgroup) || !cgroup)
 		return PASS;
 	f.dest = *dest;
 	f.source_port = sk->src_port;
 	f.dest_port = bpf_ntohs(ctx->user_port);
-	f.proto = ctx->protocol;
-	if (!f.dest_port || (f.proto != PROTO_TCP && f.proto != PROTO_UDP))
+	f.proto = PROTO_TCP;
+	if (!f.dest_port)
 		return PASS;
 	if (open_policy(&job, cgroup, &head))
 		return PASS; /* egress refuses and counts it */
 	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES))
 		return PASS;
-	if (f.proto == PROTO_UDP && ((enforced && is_dns_port(head, f.dest_port)) || came_in(sock, &f)))
-		return PASS;
 	/* A local destination may be an address of the netns that is not 127.0.0.1; that only egress sees. */
 	if (in_own_netns(sock, node) && is_loopback(&f.dest))
 		return PASS;
-	job.s = take_scratch();
-	if (!job.s)
+	if (begin(&job, head, cgroup, sock, &f))
 		return PASS;
-	prepare(&job, head, cgroup, sock, &f);
 	if (enforced && is_dns_port(head, f.dest_port)) {
 		if (!is_named_server(&job))
 			verdict = refuse(cgroup, FQDN_COUNT_QUERY_TCP);
@@ -93,47 +95,55 @@ static __always_inline int judge_destination(struct bpf_sock_addr *ctx, const un
 	return verdict;
 }
 
-static __always_inline int judge_v4(struct bpf_sock_addr *ctx, bool connects)
+static __always_inline void read_v4_destination(struct bpf_sock_addr *ctx, union address *dest)
 {
-	union address dest;
-
-	map_v4(&dest, ctx->user_ip4);
-	return judge_destination(ctx, &dest, connects);
+	map_v4(dest, ctx->user_ip4);
 }
 
-static __always_inline int judge_v6(struct bpf_sock_addr *ctx, bool connects)
+static __always_inline void read_v6_destination(struct bpf_sock_addr *ctx, union address *dest)
 {
-	union address dest;
-
-	dest.word[0] = ctx->user_ip6[0];
-	dest.word[1] = ctx->user_ip6[1];
-	dest.word[2] = ctx->user_ip6[2];
-	dest.word[3] = ctx->user_ip6[3];
-	return judge_destination(ctx, &dest, connects);
+	dest->word[0] = ctx->user_ip6[0];
+	dest->word[1] = ctx->user_ip6[1];
+	dest->word[2] = ctx->user_ip6[2];
+	dest->word[3] = ctx->user_ip6[3];
 }
 
 SEC("cgroup/connect4")
 int fqdn_connect4(struct bpf_sock_addr *ctx)
 {
-	return judge_v4(ctx, true);
+	union address dest;
+
+	read_v4_destination(ctx, &dest);
+	return judge_connection(ctx, &dest);
 }
 
 SEC("cgroup/connect6")
 int fqdn_connect6(struct bpf_sock_addr *ctx)
 {
-	return judge_v6(ctx, true);
+	union address dest;
+
+	read_v6_destination(ctx, &dest);
+	return judge_connection(ctx, &dest);
 }
 
 SEC("cgroup/sendmsg4")
 int fqdn_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	return judge_v4(ctx, false);
+	union address dest;
+
+	read_v4_destination(ctx, &dest);
+	note_asked(ctx, &dest);
+	return PASS;
 }
 
 SEC("cgroup/sendmsg6")
 int fqdn_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	return judge_v6(ctx, false);
+	union address dest;
+
+	read_v6_destination(ctx, &dest);
+	note_asked(ctx, &dest);
+	return PASS;
 }
 
 /* include/linux/socket.h and the uapi headers of each option */

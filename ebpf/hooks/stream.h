@@ -163,10 +163,10 @@ int fqdn_stream_query(struct sk_msg_md *msg)
 	    bpf_msg_pull_data(msg, 0, send.size, 0))
 		return let_pass(msg, send.sock, 0);
 	send.data = (void *)(long)msg->data;
-	send.job.s = take_scratch();
-	if (!send.job.s)
+	if (begin(&send.job, head, send.stream->cgroup, send.sock, &f)) {
+		count(FQDN_COUNT_SCRATCH_BUSY);
 		return let_pass(msg, send.sock, 0);
-	prepare(&send.job, head, send.stream->cgroup, send.sock, &f);
+	}
 	bpf_loop(SEND_MESSAGES, send_step, &send, 0);
 	give_back(send.job.s);
 	return settle_send(msg, &send, head);

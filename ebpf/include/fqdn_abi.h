@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x1d62a8d2a8b6db99ULL
+#define FQDN_ABI 0xf3f3e6c840f519ffULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -61,6 +61,7 @@
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
 #define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
 #define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port, whose every byte is judged. */
+#define FQDN_SOCK_HEARD 16U /* Socket flag: a datagram socket that a peer from outside has sent to. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
@@ -627,7 +628,8 @@ struct fqdn_sock {
 	__u8 addr[16]; /* Destination allowed. */
 	__u16 port; /* Its port. */
 	__u16 proto; /* Its protocol; 0 = nothing cached. */
-	__u32 tgid; /* Process that made the socket. */
+	__u16 source_port; /* Port that it was sent from. */
+	__u16 pad; /* Zero. */
 	__u8 comm[16]; /* Its name. */
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
@@ -638,8 +640,10 @@ struct fqdn_sock {
 	__u64 cookie; /* Cookie of the socket, for a connection with `SOCK_STREAM`. */
 	__u64 asked_by; /* Thread that asked. */
 	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
+	__u32 tgid; /* Process that made the socket. */
+	__u32 pad2; /* Zero. */
 };
-_Static_assert(sizeof(struct fqdn_sock) == 168, "size");
+_Static_assert(sizeof(struct fqdn_sock) == 176, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
@@ -651,7 +655,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, addr) == 56, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 72, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, proto) == 74, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 76, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, source_port) == 76, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 78, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 80, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
@@ -662,6 +667,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 128, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 144, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 152, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 160, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 168, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 172, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {

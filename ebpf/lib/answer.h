@@ -223,11 +223,9 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	const struct fqdn_image_head *head = image_head(job);
+	const struct fqdn_image_head *head = job->head;
 	int why;
 
-	if (!head)
-		return FQDN_COUNT_IMAGE_MISSING;
 	s->clamp.shortest = head->ttl_min;
 	s->clamp.longest = head->ttl_max;
 	s->clamp.grace = head->ttl_grace;

@@ -27,12 +27,14 @@ static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f
 	return peer && peer->state == FQDN_INBOUND_PEER && present_time() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
 }
 
-/* The reply of a server: TCP by the accepted socket's peer, UDP by the peer's last packet. */
-static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock *sock)
+/* The reply of a server, by a socket with these flags: TCP by the accepted socket's peer, UDP by the peer's last packet. */
+static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock *sock, __u32 flags)
 {
+	if (!sock)
+		return 0;
 	if (f->proto == PROTO_TCP)
-		return sock && (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
-	return f->proto == PROTO_UDP && came_in(sock, f);
+		return (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
+	return f->proto == PROTO_UDP && (sock->flags & flags) == flags && came_in(sock, f);
 }
 
 /* We spoke first: what this peer sends opens nothing. */

@@ -71,48 +71,38 @@ static __always_inline bool is_loopback(const union address *a)
 	return a->half[0] == 0 && a->half[1] == bpf_cpu_to_be64(1);
 }
 
-static __always_inline int read_transport(struct __sk_buff *skb, struct flow *f, __u32 at)
+/* What stands behind the IP header, at least as many bytes as its protocol asks for; it begins at `at`. */
+static __always_inline void take_transport(const __u8 *head, struct flow *f, __u32 at)
 {
-	__u8 head[14];
-
-	if (f->proto == PROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, at, head, 14))
-			return FQDN_COUNT_HEADER_MALFORMED;
-		f->tcp_flags = head[13];
-		f->sequence = (__u32)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
-		f->ack = (__u32)head[8] << 24 | head[9] << 16 | head[10] << 8 | head[11];
-		f->payload = at + ((head[12] >> 4) * 4);
-	} else if (f->proto == PROTO_UDP || f->proto == PROTO_SCTP) {
-		if (bpf_skb_load_bytes(skb, at, head, 8))
-			return FQDN_COUNT_HEADER_MALFORMED;
-		f->payload = at + 8;
-	} else {
-		if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6) {
-			if (bpf_skb_load_bytes(skb, at, head, 1))
-				return FQDN_COUNT_HEADER_MALFORMED;
-			f->icmp_type = head[0];
-		}
-		f->payload = at;
-		return 0;
-	}
+	f->payload = at;
+	if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6)
+		f->icmp_type = head[0];
+	if (f->proto != PROTO_TCP && f->proto != PROTO_UDP && f->proto != PROTO_SCTP)
+		return;
 	f->source_port = head[0] << 8 | head[1];
 	f->dest_port = head[2] << 8 | head[3];
-	return 0;
+	f->payload = at + 8;
+	if (f->proto != PROTO_TCP)
+		return;
+	f->tcp_flags = head[13];
+	f->sequence = (__u32)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
+	f->ack = (__u32)head[8] << 24 | head[9] << 16 | head[10] << 8 | head[11];
+	f->payload = at + ((head[12] >> 4) * 4);
 }
 
-static __always_inline int read_v4(struct __sk_buff *skb, struct flow *f)
-{
-	__u8 head[20];
-	__be32 address;
-	__u32 header;
+#define V4_HEADER 20
+#define V6_HEADER 40
+/* Of TCP's header as much as is looked at. */
+#define TRANSPORT_HEADER 14
 
-	if (bpf_skb_load_bytes(skb, 0, head, 20))
-		return FQDN_COUNT_HEADER_MALFORMED;
-	header = (head[0] & 15) * 4;
-	if (head[0] >> 4 != 4 || header < 20)
+static __always_inline int take_v4(const __u8 *head, struct flow *f)
+{
+	__be32 address;
+
+	if (head[0] >> 4 != 4 || (head[0] & 15) * 4 < V4_HEADER)
 		return FQDN_COUNT_HEADER_MALFORMED;
 	/* Options: a source route among them sends the packet elsewhere, and no honest workload needs the others. */
-	if (header > 20)
+	if ((head[0] & 15) * 4 > V4_HEADER)
 		return FQDN_COUNT_HEADER_ROUTING;
 	/* More fragments, or an offset: at this hook only a raw socket makes them. */
 	if ((head[6] & 0x3f) | head[7])
@@ -123,21 +113,57 @@ static __always_inline int read_v4(struct __sk_buff *skb, struct flow *f)
 	map_v4(&f->dest, address);
 	f->proto = head[9];
 	f->hop_limit = head[8];
-	return read_transport(skb, f, header);
+	return 0;
 }
 
-static __always_inline int read_v6(struct __sk_buff *skb, struct flow *f)
+/* All but its protocol, which may stand behind extension headers. */
+static __always_inline int take_v6(const __u8 *head, struct flow *f)
 {
-	__u8 head[40];
-	__u8 extension[2];
-	__u32 at = 40;
-	__u8 next;
-
-	if (bpf_skb_load_bytes(skb, 0, head, 40) || head[0] >> 4 != 6)
+	if (head[0] >> 4 != 6)
 		return FQDN_COUNT_HEADER_MALFORMED;
 	__builtin_memcpy(f->source.bytes, head + 8, 16);
 	__builtin_memcpy(f->dest.bytes, head + 24, 16);
 	f->hop_limit = head[7];
+	return 0;
+}
+
+static __always_inline int load_transport(struct __sk_buff *skb, struct flow *f, __u32 at)
+{
+	__u8 head[TRANSPORT_HEADER] = {};
+	int failed = 0;
+
+	if (f->proto == PROTO_TCP)
+		failed = bpf_skb_load_bytes(skb, at, head, TRANSPORT_HEADER);
+	else if (f->proto == PROTO_UDP || f->proto == PROTO_SCTP)
+		failed = bpf_skb_load_bytes(skb, at, head, 8);
+	else if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6)
+		failed = bpf_skb_load_bytes(skb, at, head, 1);
+	if (failed)
+		return FQDN_COUNT_HEADER_MALFORMED;
+	take_transport(head, f, at);
+	return 0;
+}
+
+static __always_inline int load_v4(struct __sk_buff *skb, struct flow *f)
+{
+	__u8 head[V4_HEADER];
+	int why;
+
+	if (bpf_skb_load_bytes(skb, 0, head, V4_HEADER))
+		return FQDN_COUNT_HEADER_MALFORMED;
+	why = take_v4(head, f);
+	return why ? why : load_transport(skb, f, V4_HEADER);
+}
+
+static __always_inline int load_v6(struct __sk_buff *skb, struct flow *f)
+{
+	__u8 head[V6_HEADER];
+	__u8 extension[2];
+	__u32 at = V6_HEADER;
+	__u8 next;
+
+	if (bpf_skb_load_bytes(skb, 0, head, V6_HEADER) || take_v6(head, f))
+		return FQDN_COUNT_HEADER_MALFORMED;
 	next = head[6];
 	for (int i = 0; i < EXT_HEADERS_MAX; i++) {
 		if (next == EXT_ROUTING)
@@ -146,7 +172,7 @@ static __always_inline int read_v6(struct __sk_buff *skb, struct flow *f)
 			return FQDN_COUNT_HEADER_FRAGMENT;
 		if (next != EXT_HOPOPTS && next != EXT_DSTOPTS && next != EXT_AUTH) {
 			f->proto = next;
-			return read_transport(skb, f, at);
+			return load_transport(skb, f, at);
 		}
 		if (bpf_skb_load_bytes(skb, at, extension, 2))
 			return FQDN_COUNT_HEADER_MALFORMED;
@@ -157,20 +183,45 @@ static __always_inline int read_v6(struct __sk_buff *skb, struct flow *f)
 	return FQDN_COUNT_HEADER_MALFORMED;
 }
 
+/* Whatever the packet looks like, and wherever its bytes lie. */
+static __noinline int load_flow(struct __sk_buff *skb, struct flow *f)
+{
+	if (skb->protocol == ETHERTYPE_IPV4)
+		return load_v4(skb, f);
+	if (skb->protocol == ETHERTYPE_IPV6)
+		return load_v6(skb, f);
+	return FQDN_COUNT_HEADER_MALFORMED;
+}
+
 static __always_inline bool opens_connection(const struct flow *f)
 {
 	return f->proto == PROTO_TCP && (f->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
 }
 
-/* 0, or the reason for which the packet is refused. */
-static __noinline int read_flow(struct __sk_buff *skb, struct flow *f)
+/*
+ * 0, or the reason for which the packet is refused. TCP and UDP without more headers, in the linear part of the packet,
+ * is nearly all there is: no helper is called for it.
+ */
+static __always_inline int read_flow(struct __sk_buff *skb, struct flow *f)
 {
+	const __u8 *head = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	int why;
+
 	__builtin_memset(f, 0, sizeof(*f));
-	if (skb->protocol == ETHERTYPE_IPV4)
-		return read_v4(skb, f);
-	if (skb->protocol == ETHERTYPE_IPV6)
-		return read_v6(skb, f);
-	return FQDN_COUNT_HEADER_MALFORMED;
+	if (skb->protocol == ETHERTYPE_IPV4 && head + V4_HEADER + TRANSPORT_HEADER <= end && (head[9] == PROTO_TCP || head[9] == PROTO_UDP)) {
+		why = take_v4(head, f);
+		if (!why)
+			take_transport(head + V4_HEADER, f, V4_HEADER);
+		return why;
+	}
+	if (skb->protocol == ETHERTYPE_IPV6 && head + V6_HEADER + TRANSPORT_HEADER <= end && (head[6] == PROTO_TCP || head[6] == PROTO_UDP)) {
+		why = take_v6(head, f);
+		f->proto = head[6];
+		if (!why)
+			take_transport(head + V6_HEADER, f, V6_HEADER);
+		return why;
+	}
+	return load_flow(skb, f);
 }
 
 #endif

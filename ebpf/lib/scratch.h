@@ -136,7 +136,6 @@ static __always_inline struct scratch *take_scratch(void)
 		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
 			return s;
 	}
-	count(FQDN_COUNT_SCRATCH_BUSY);
 	return NULL;
 }
 
@@ -149,6 +148,7 @@ static __always_inline void give_back(struct scratch *s)
 struct job {
 	void *image;
 	struct scratch *s;
+	const struct fqdn_image_head *head;
 	const struct fqdn_image_walk *walk;
 	const struct fqdn_image_rows *rows;
 	const struct fqdn_binding *binding;

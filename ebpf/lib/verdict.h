@@ -33,8 +33,8 @@ static __always_inline int open_head(struct job *job, const struct fqdn_image_he
 {
 	if (!open_image(job))
 		return FQDN_COUNT_IMAGE_MISSING;
-	*head = image_head(job);
-	return *head ? 0 : FQDN_COUNT_IMAGE_MISSING;
+	*head = job->head;
+	return 0;
 }
 
 static __always_inline int open_binding(struct job *job, __u64 cgroup, const struct fqdn_image_head *head)
@@ -52,17 +52,27 @@ static __always_inline int open_policy(struct job *job, __u64 cgroup, const stru
 	return why ? why : open_binding(job, cgroup, *head);
 }
 
-/* `sock`: what was learned counts in the socket's network namespace; unknown = only for other such sockets. */
-static __always_inline void prepare(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
+/*
+ * A working buffer, and what a judgement begins with. 0, or why there is none. `sock`: what was learned counts in the
+ * socket's network namespace; unknown = only for other such sockets.
+ */
+static __always_inline int begin(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
 {
-	struct scratch *s = job->s;
+	struct scratch *s;
 
+	if (!open_tables(job))
+		return FQDN_COUNT_IMAGE_MISSING;
+	s = take_scratch();
+	if (!s)
+		return FQDN_COUNT_SCRATCH_BUSY;
+	job->s = s;
 	s->generation = head->generation;
 	s->has_star = head->flags & FQDN_IMAGE_STAR;
 	s->cgroup = cgroup;
 	s->netns = sock ? sock->netns : 0;
 	s->now = present_time();
 	s->flow = *f;
+	return 0;
 }
 
 /* RFC 1035 section 4.1.1, RFC 2308 section 2: NXDOMAIN, no data, REFUSED. */
@@ -112,9 +122,9 @@ static __always_inline bool is_translated(const struct fqdn_image_head *head, co
 {
 	union address asked;
 
-	if (!sock || !sock->asked_port || !is_dns_port(head, sock->asked_port))
+	if (!sock || !sock->asked_port || (sock->asked_port == port && same_address(sock->asked, server)))
 		return false;
-	if (sock->asked_port == port && same_address(sock->asked, server))
+	if (!is_dns_port(head, sock->asked_port))
 		return false;
 	__builtin_memcpy(asked.bytes, sock->asked, 16);
 	if (sk->dst_port ? !is_connected_to(sk, &asked, sock->asked_port) : sends && sock->asked_by != bpf_get_current_task())

@@ -98,11 +98,11 @@ static __always_inline int same_address(const __u8 *a, const union address *b)
 	return *(const __u64 *)a == b->half[0] && *(const __u64 *)(a + 8) == b->half[1];
 }
 
-/* The packet is of the flow that the cache allows, under this image. */
+/* The packet is of the flow that the cache allows, under this image. Nothing that is sent from a DNS port is in there. */
 static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation)
 {
 	__u32 seq = READ_ONCE(sock->seq);
-	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port &&
+	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port && READ_ONCE(sock->source_port) == f->source_port &&
 		   READ_ONCE(sock->generation) == generation &&
 		   READ_ONCE(sock->workload) == workload && same_address(sock->addr, &f->dest);
 	__u64 expiry = READ_ONCE(sock->expiry);
@@ -120,6 +120,7 @@ static __always_inline void remember_allow(struct fqdn_sock *sock, const struct 
 	__builtin_memcpy(sock->addr, f->dest.bytes, 16);
 	sock->port = f->dest_port;
 	sock->proto = f->proto;
+	sock->source_port = f->source_port;
 	sock->generation = generation;
 	sock->version = version;
 	sock->allowed_epoch = epoch;
@@ -147,7 +148,7 @@ static __always_inline int in_own_netns(const struct fqdn_sock *sock, const stru
 	return sock && sock->netns && sock->netns != node->host_netns;
 }
 
-/* The image that is active, and what a judgement needs of it. INVARIANT (I2): called once for each packet. */
+/* The image that is active. INVARIANT (I2): called once for each packet. */
 static __always_inline int open_image(struct job *job)
 {
 	__u32 zero = 0;
@@ -155,22 +156,32 @@ static __always_inline int open_image(struct job *job)
 	job->image = bpf_map_lookup_elem(&image, &zero);
 	if (!job->image)
 		return 0;
+	job->head = (void *)image_block(job, 0);
+	return job->head != NULL;
+}
+
+/* What a judgement needs of the image that was opened. */
+static __always_inline int open_tables(struct job *job)
+{
 	job->walk = (void *)image_block(job, 1);
 	job->rows = (void *)image_block(job, 2);
 	return job->walk && job->rows;
 }
 
-static __always_inline const struct fqdn_image_head *image_head(struct job *job)
+/* Four ports at once: the lowest lane that is zero borrows into its top bit (Warren, Hacker's Delight, section 6-1). */
+static __always_inline bool has_port(__u64 ports, __u64 wanted)
 {
-	return (void *)image_block(job, 0);
+	ports ^= wanted * 0x0001000100010001ULL;
+	return ((ports - 0x0001000100010001ULL) & ~ports & 0x8000800080008000ULL) != 0;
 }
 
-static __always_inline int is_dns_port(const struct fqdn_image_head *head, __u16 port)
+_Static_assert(FQDN_DNS_PORTS == 8 && __builtin_offsetof(struct fqdn_image_head, dns_ports) % 8 == 0, "two words of ports");
+
+static __always_inline bool is_dns_port(const struct fqdn_image_head *head, __u16 port)
 {
-	for (__u32 i = 0; i < FQDN_DNS_PORTS; i++)
-		if (port && head->dns_ports[i] == port)
-			return 1;
-	return 0;
+	const __u64 *ports = (const __u64 *)head->dns_ports;
+
+	return port && (has_port(ports[0], port) || has_port(ports[1], port));
 }
 
 /* Resolver entries that an address belongs to, in this image's generation. */

@@ -220,6 +220,8 @@ constants! {
     SOCK_CONNECTED: u32 = 4;
     /// Socket flag: a TCP connection to a DNS port, whose every byte is judged.
     SOCK_STREAM: u32 = 8;
+    /// Socket flag: a datagram socket that a peer from outside has sent to.
+    SOCK_HEARD: u32 = 16;
     /// Kind of a device: Ethernet, its packets can be turned round.
     DEVICE_ETHERNET: u32 = 1;
     /// Kind of a device: loopback.
@@ -719,7 +721,7 @@ records! {
         272 owner: u64,
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
-    Sock "sock" 168 {
+    Sock "sock" 176 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
         /// `SOCK_*`.
@@ -742,8 +744,10 @@ records! {
         72 port: u16,
         /// Its protocol; 0 = nothing cached.
         74 proto: u16,
-        /// Process that made the socket.
-        76 tgid: u32,
+        /// Port that it was sent from.
+        76 source_port: u16,
+        /// Zero.
+        78 pad: u16,
         /// Its name.
         80 comm: [u8; 16],
         /// Peer that was accepted.
@@ -764,6 +768,10 @@ records! {
         152 asked_by: u64,
         /// Epoch in which the flow was allowed: in the same one its binding is the same.
         160 allowed_epoch: u64,
+        /// Process that made the socket.
+        168 tgid: u32,
+        /// Zero.
+        172 pad2: u32,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {
