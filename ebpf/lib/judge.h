@@ -116,9 +116,10 @@ static __always_inline long port_step(struct job *job)
 
 	if (s->low >= s->high)
 		return 1;
-	range = RECORD(job, job->rows->ranges, s->low++, struct fqdn_port_range);
+	range = RECORD(job, job->rows->ranges, s->low, struct fqdn_port_range);
 	if (!range)
 		return 1;
+	s->low++;
 	if (range->proto != s->flow.proto || s->flow.dest_port < range->low || s->flow.dest_port > range->high)
 		return 0;
 	s->found = 1;

@@ -112,7 +112,7 @@ static __always_inline int is_asked(const struct fqdn_pending *have, const struc
 
 static __always_inline int is_waiting(const struct fqdn_pending *have, __u64 now)
 {
-	return have->time && now - have->time <= FQDN_PENDING_MS * 1000000ULL;
+	return have->time && (__s64)(now - have->time) <= (__s64)(FQDN_PENDING_MS * 1000000ULL);
 }
 
 static __always_inline int take_pending(struct fqdn_pending *have)

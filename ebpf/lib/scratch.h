@@ -166,10 +166,11 @@ static __always_inline struct block *image_block(struct job *job, __u32 index)
 }
 
 /* Record `index` of a table of records of `size` bytes, a power of two up to 64. */
-#define RECORD(job, base, index, type)                                                     \
-	({                                                                                 \
-		struct block *_block = image_block(job, (base) + (index) / (64 / sizeof(type))); \
-		_block ? (type *)_block + (index) % (64 / sizeof(type)) : NULL;            \
+#define RECORD(job, base, index, type)                                                      \
+	({                                                                                  \
+		__u32 _index = (index);                                                     \
+		struct block *_block = image_block(job, (base) + _index / (64 / sizeof(type))); \
+		_block ? (type *)_block + _index % (64 / sizeof(type)) : NULL;              \
 	})
 
 #endif

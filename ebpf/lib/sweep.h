@@ -10,6 +10,8 @@
 
 /* include/uapi/linux/time.h */
 #define CLOCK_BOOTTIME 7
+/* A host that sleeps, sleeps longer. */
+#define SUSPENDED_LEAST (SECOND / 10)
 /* A name stays this long after the last address learned for it. */
 #define NAME_REST (60 * SECOND)
 
@@ -84,11 +86,12 @@ static long sweep_step(__u32 i, void *unused)
 
 static int sweep_slice(void *map, int *key, struct clock *value)
 {
-	__u64 start = bpf_ktime_get_ns(), took;
+	__u64 start = bpf_ktime_get_ns(), took, suspended = bpf_ktime_get_boot_ns() - start;
 	struct fqdn_node *node = the_node();
 
-	if (node)
-		node->suspended = bpf_ktime_get_boot_ns() - start;
+	/* The two clocks are read one after the other. A shift that went back would let a time stand still ahead of now. */
+	if (node && suspended > node->suspended + SUSPENDED_LEAST)
+		node->suspended = suspended;
 	bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
 	took = bpf_ktime_get_ns() - start;
 	if (node && took > node->sweep_longest)

@@ -119,7 +119,9 @@ fn agent() {
             }
             ["connect", address, port] => connect(address, port.parse().unwrap()),
             ["udp", name] => {
-                sockets.insert((*name).into(), client());
+                let socket = client();
+                socket.set_broadcast(true).unwrap();
+                sockets.insert((*name).into(), socket);
                 "ok".into()
             }
             ["udp6", name] => {
