@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xf3f3e6c840f519ffULL
+#define FQDN_ABI 0x0e82024b0336f97bULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -409,12 +409,16 @@ struct fqdn_binding {
 	__u32 count; /* Number of subjects. */
 	__u64 version; /* Epoch in which the subjects became these. */
 	__u32 subjects[64]; /* The subjects, ascending, `SUBJECT_ALL` first. */
+	__u64 asked[16]; /* Questions that were allowed, each a word that says what counted and its seal. The programs' own. */
+	__u64 servers[8]; /* Servers that were looked up, each in four words: address, entries, seal. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_binding) == 272, "size");
+_Static_assert(sizeof(struct fqdn_binding) == 464, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, flags) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, count) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, version) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, asked) == 272, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, servers) == 400, "offset");
 
 /* Key of `resolvers`, an LPM trie. */
 struct fqdn_resolver_key {

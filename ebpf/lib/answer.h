@@ -26,7 +26,7 @@ static __always_inline int owner_is_ours(struct job *job, __u32 at)
 	if (s->chain_at != s->owner_at) {
 		if (!read_name(job, s->owner_at))
 			return -1;
-		for (int k = 0; k < NAME_WORDS; k++)
+		ROLLED for (int k = 0; k < NAME_WORDS; k++)
 			((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
 		s->chain.len = s->read.len;
 		s->chain_at = s->owner_at;
@@ -121,7 +121,7 @@ static __always_inline int repeats_question(const struct scratch *s, const struc
 {
 	__u64 differ = 0;
 
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u32 left = READ_ONCE(question->name_len) - 8 * k;
 
 		if ((__s32)left <= 0)

@@ -293,16 +293,16 @@ static __always_inline long judge_step(struct job *job)
 	if (!ports_hold(job, grant->ports))
 		return 0;
 	s->allowed = 1;
-	s->policy = grant->policy;
+	s->by_address = s->usage == USE_ASK && (grant->servers & FQDN_SERVERS_CIDR);
 	return 1;
 }
 
 static long judge_steps(__u32 i, struct job *job)
 {
-	return judge_step(job) || judge_step(job);
+	return SEVERAL(judge_step, job);
 }
 
-/* Does a grant of the workload's subjects allow what the input says? `allowed`, `policy`. */
+/* Does a grant of the workload's subjects allow what the input says? `allowed`, `by_address`. */
 static __noinline int judge(struct job *job)
 {
 	struct scratch *s = job->s;
@@ -313,7 +313,7 @@ static __noinline int judge(struct job *job)
 	s->selector = 0;
 	s->done = 0;
 	s->allowed = 0;
-	bpf_loop(JUDGE_STEPS / 2, judge_steps, job, 0);
+	bpf_loop(JUDGE_STEPS / AT_ONCE, judge_steps, job, 0);
 	return s->allowed;
 }
 

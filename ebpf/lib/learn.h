@@ -7,13 +7,12 @@
 
 #define SECOND 1000000000ULL
 
-/* `cgroup` 0 = a name, by the first word of its key. */
-static __always_inline int queue_sweep(__u64 cgroup, const void *key, __u32 size, __u64 netns)
-{
-	struct fqdn_sweep_item item = { .cgroup = cgroup, .netns = netns };
+_Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
 
-	__builtin_memcpy(item.key, key, size);
-	if (bpf_map_push_elem(&sweep, &item, BPF_ANY) == 0)
+/* What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. */
+static __always_inline int queue_sweep(const void *item)
+{
+	if (bpf_map_push_elem(&sweep, item, BPF_ANY) == 0)
 		return 1;
 	count(FQDN_COUNT_SWEEP_LOST);
 	return 0;
@@ -34,16 +33,18 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
 		struct fqdn_usage *share = usage_of_workload(s->cgroup);
+		struct fqdn_sweep_item item = {};
 
+		__builtin_memcpy(item.key, &key, 8);
 		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
 		s->read.until = until;
 		s->read.len = question->name_len;
 		s->read.owner = s->cgroup;
-		for (__u32 k = 0; k < NAME_WORDS; k++)
+		ROLLED for (__u32 k = 0; k < NAME_WORDS; k++)
 			((__u64 *)s->read.bytes)[k] = 8 * k < s->read.len ? ((const __u64 *)question->name)[k] : 0;
 		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
-		if (!queue_sweep(0, &key, 8, 0) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
+		if (!queue_sweep(&item) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
 			give_share(&share->names);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
@@ -139,8 +140,8 @@ static __always_inline int learn_longer(struct fqdn_learned *value, const struct
 static __always_inline int learn_address(struct job *job, __u64 expiry)
 {
 	struct scratch *s = job->s;
-	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
 	const struct fqdn_pending *question = job->question;
+	struct fqdn_learned_key *key = &s->learned_key;
 	struct fqdn_learned_name *fresh = &s->fresh;
 	struct fqdn_usage *share;
 	struct fqdn_learned *value;
@@ -153,31 +154,32 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->expiry = expiry;
 	fresh->class = question->class;
 	fresh->plain = question->plain;
-	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
-	value = bpf_map_lookup_elem(&learned, &key);
-	if (value && learn_longer(value, &key, s))
+	key->cgroup = s->cgroup;
+	key->netns = s->netns;
+	__builtin_memcpy(key->addr, s->flow.dest.bytes, 16);
+	value = bpf_map_lookup_elem(&learned, key);
+	if (value && learn_longer(value, key, s))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
 	if (!value) {
 		__builtin_memset(&s->learned, 0, sizeof(s->learned));
-		s->learned.cgroup = key.cgroup;
-		s->learned.netns = key.netns;
-		__builtin_memcpy(s->learned.addr, key.addr, 16);
+		s->learned.cgroup = key->cgroup;
+		s->learned.netns = key->netns;
+		__builtin_memcpy(s->learned.addr, key->addr, 16);
 		s->learned.names[0] = *fresh;
-		share = usage_of_workload(key.cgroup);
+		share = usage_of_workload(key->cgroup);
 		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 			return FQDN_COUNT_LEARNED_FULL;
-		if (queue_sweep(key.cgroup, key.addr, 16, key.netns) &&
-		    bpf_map_update_elem(&learned, &key, &s->learned, BPF_NOEXIST) == 0)
+		if (queue_sweep(key) && bpf_map_update_elem(&learned, key, &s->learned, BPF_NOEXIST) == 0)
 			return FQDN_COUNT_ADDRESS_LEARNED;
 		give_share(&share->learned);
-		value = bpf_map_lookup_elem(&learned, &key);
+		value = bpf_map_lookup_elem(&learned, key);
 		if (!value)
 			return FQDN_COUNT_LEARNED_FULL;
 	}
 	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, &key) && add_name(value, fresh);
+	done = is_same_element(value, key) && add_name(value, fresh);
 	bpf_spin_unlock(&value->lock);
 	return done ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }

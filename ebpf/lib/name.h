@@ -122,7 +122,7 @@ static long name_steps(__u32 i, struct job *job)
 /* Folds the letters, and clears what the last label's copy left behind the name in its last word. */
 static __always_inline void settle_name(__u8 *bytes, const __u32 *length)
 {
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u32 left = READ_ONCE(*length) - 8 * k;
 
 		if ((__s32)left <= 0)
@@ -163,7 +163,7 @@ static __noinline int read_question_name(struct job *job)
 	struct scratch *s = job->s;
 	__u32 at = DNS_HEADER, i, length;
 
-	for (i = 0; i <= FQDN_LABELS_MAX; i++) {
+	ROLLED for (i = 0; i <= FQDN_LABELS_MAX; i++) {
 		length = s->message[at & 511];
 		if (!length)
 			break;
@@ -177,7 +177,7 @@ static __noinline int read_question_name(struct job *job)
 	s->labels = i;
 	s->after = at + 1;
 	s->name_len = at + 1 - DNS_HEADER;
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u32 left = READ_ONCE(s->name_len) - 8 * k;
 
 		if ((__s32)left <= 0)
@@ -250,7 +250,7 @@ static __always_inline int same_name(const __u8 *a, const __u8 *b, const __u32 *
 {
 	__u64 differ = 0;
 
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		if (8 * k >= READ_ONCE(*length))
 			break;
 		differ |= ((const __u64 *)a)[k] ^ ((const __u64 *)b)[k];
@@ -275,7 +275,7 @@ static __always_inline __u64 hash_name(const struct fqdn_pending *question, cons
 	__u64 v2 = node->secret[0] ^ 0x6c7967656e657261ULL;
 	__u64 v3 = node->secret[1] ^ 0x7465646279746573ULL;
 
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u64 word;
 
 		if (8 * k >= READ_ONCE(question->name_len))

@@ -46,7 +46,7 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 	}
 	question->qtype = be16_at(s, s->after);
 	question->name_len = s->name_len;
-	for (int k = 0; k < NAME_WORDS; k++)
+	ROLLED for (int k = 0; k < NAME_WORDS; k++)
 		((__u64 *)question->name)[k] = ((__u64 *)s->name)[k];
 	job->question = question;
 	s->clamp.shortest = 0;
@@ -78,7 +78,7 @@ static __always_inline void parse_as_query(struct job *job, struct parsed *out)
 	out->ttl = s->plain;
 	out->name = s->name_len;
 	out->print = s->qtype;
-	for (__u32 k = 0; k < NAME_WORDS; k++)
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++)
 		out->print = mix(out->print ^ (8 * k < s->name_len ? ((__u64 *)s->name)[k] : 0));
 }
 

@@ -3,7 +3,7 @@
 #ifndef QUERY_H
 #define QUERY_H
 
-#include "workload.h"
+#include "recall.h"
 
 /* RFC 1035 section 4.1, RFC 6891 section 6.1.2 */
 #define DNS_FLAG_QR 0x80
@@ -84,23 +84,34 @@ static __noinline int read_query(struct job *job)
 /* May the question's name be asked of this server? */
 static __noinline int may_ask(struct job *job)
 {
+	const struct fqdn_node *node = the_node();
 	struct scratch *s = job->s;
+	__u64 word;
 
+	if (!node)
+		return 0;
 	/* First what is remembered with the question, which in audit mode is asked in any case. */
 	walk_name(job);
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
-	s->entries = resolver_entries(s->generation, &s->flow.dest);
+	s->entries = server_entries(job, node);
 	if (is_denied(job))
 		return 0;
+	word = asked_word(job);
+	if (word && was_allowed(job, node, word))
+		return 1;
 	s->usage = USE_ASK;
 	s->any_port = 0;
 	s->with_any = 1;
 	s->with_star = s->plain;
 	judge_name(job);
 	s->server_class = NO_CLASS;
-	return judge(job);
+	if (!judge(job))
+		return 0;
+	if (word && !s->by_address)
+		remember_allowed(job, node, word);
+	return 1;
 }
 
 static __always_inline int is_asked(const struct fqdn_pending *have, const struct fqdn_question *asked)
@@ -200,7 +211,7 @@ static __noinline int await_answer(struct job *job)
 	question->resolver = s->entries && same_address(s->asked.server, &s->flow.dest);
 	question->qtype = s->qtype;
 	question->name_len = s->name_len;
-	for (__u32 k = 0; k < NAME_WORDS; k++) {
+	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		if (8 * k >= READ_ONCE(s->name_len))
 			break;
 		((__u64 *)question->name)[k] = ((const __u64 *)s->name)[k];

@@ -12,7 +12,7 @@ static __always_inline int walk_again(struct job *job, const struct fqdn_name *n
 
 	if (!name)
 		return 0;
-	for (int i = 0; i < NAME_WORDS; i++)
+	ROLLED for (int i = 0; i < NAME_WORDS; i++)
 		((__u64 *)s->name)[i] = ((const __u64 *)name->bytes)[i];
 	find_labels(job);
 	walk_name(job);

@@ -15,8 +15,6 @@
 /* A name stays this long after the last address learned for it. */
 #define NAME_REST (60 * SECOND)
 
-_Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
-
 struct clock {
 	struct bpf_timer timer;
 };

@@ -541,7 +541,7 @@ records! {
         8 generation: u64,
     }
     /// Value of `bindings`: the subjects that select a workload.
-    Binding "binding" 272 {
+    Binding "binding" 464 {
         /// `BINDING_*`.
         0 flags: u32,
         /// Number of subjects.
@@ -550,6 +550,10 @@ records! {
         8 version: u64,
         /// The subjects, ascending, `SUBJECT_ALL` first.
         16 subjects: [u32; 64],
+        /// Questions that were allowed, each a word that says what counted and its seal. The programs' own.
+        272 asked: [u64; 16],
+        /// Servers that were looked up, each in four words: address, entries, seal. The programs' own.
+        400 servers: [u64; 8],
     }
     /// Key of `resolvers`, an LPM trie.
     ResolverKey "resolver_key" 28 {

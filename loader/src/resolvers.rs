@@ -1,5 +1,6 @@
 //! Whose answers teach: addresses from --resolvers, the profile, or this host's /etc/resolv.conf.
 
+use crate::bind;
 use crate::error::{Error, Result};
 use crate::pins::Pins;
 use fqdn_image::Image;
@@ -73,7 +74,7 @@ impl Resolvers {
                 map.remove(&key)?;
             }
         }
-        Ok(())
+        bind::bump(pins) // the programs remember what they looked up, under an epoch
     }
 
     /// The map already says this.

@@ -189,7 +189,7 @@ fn round_trips() {
     ask(&mut with, "example.test");
     ask(&mut without, "example.test");
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
-    for turn in 0..60 {
+    for turn in 0..(if std::env::var("ONLY").is_ok() { 2 } else { 60 }) {
         let (a, b) = if turn % 2 == 0 {
             let a = ask(&mut with, "example.test");
             (a, ask(&mut without, "example.test"))
@@ -212,7 +212,7 @@ fn round_trips() {
     };
     show("round trip, p50", &p50);
     show("round trip, p99", &p99);
-    let mut refused: Vec<f64> = (0..20).map(|_| ask(&mut with, "evil.test")[0]).collect();
+    let mut refused: Vec<f64> = (0..2).map(|_| ask(&mut with, "evil.test")[0]).collect();
     println!("refused name, p50            {:.1} us", median(&mut refused) / 1e3);
     drop((with, without));
     saturated(&node, &workload, &free, accounting.as_deref());

@@ -133,6 +133,7 @@ pub fn watch(addresses: &[String]) {
 pub fn latency() {
     println!("ready");
     let socket = client();
+    socket.connect((RESOLVER, 53)).unwrap();
     let mut room = [0; 2048];
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -143,7 +144,7 @@ pub fn latency() {
         let mut times: Vec<u64> = Vec::with_capacity(queries.len());
         for query in &queries {
             let start = std::time::Instant::now();
-            socket.send_to(query, (RESOLVER, 53)).unwrap();
+            socket.send(query).unwrap();
             socket.recv(&mut room).unwrap();
             times.push(start.elapsed().as_nanos() as u64);
         }
@@ -157,10 +158,11 @@ pub fn saturate(arguments: &[String]) {
     let (seconds, mut n): (f64, u64) = (arguments[0].parse().unwrap(), arguments[1].parse().unwrap());
     let socket = client();
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    socket.connect((RESOLVER, 53)).unwrap();
     let mut room = [0; 2048];
     let mut ask = || {
         let name = format!("ip-10-200-{}-{}.n{n}.example.test", n >> 8 & 255, n & 255);
-        let _ = socket.send_to(&query(n as u16, &wire(&name), 1), (RESOLVER, 53));
+        let _ = socket.send(&query(n as u16, &wire(&name), 1));
         n += 1;
     };
     let start = std::time::Instant::now();
