@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x0e82024b0336f97bULL
+#define FQDN_ABI 0x3165d52e900a11ecULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -15,6 +15,8 @@
 #define FQDN_LABEL_INLINE 19U /* Longest label kept inside an edge; a longer one lies in the label blocks. */
 #define FQDN_GLOB_LABEL 255U /* First byte of the pseudo-label that stands for "this set of globs matched"; no wire label has it. */
 #define FQDN_NEXT_RESEED 0x80000000U /* In `next`: the state's edges hash from the state's id, not from the path that led here. */
+#define FQDN_NEXT_BARE 0x40000000U /* In `next`: no label has an edge of its own at that state, only its wildcards count. */
+#define FQDN_NEXT_STATE 0x3fffffffU /* In `next`: the state. */
 #define FQDN_IMAGE_STAR 1U /* Image flag: some selector is the bare `*`. */
 #define FQDN_IMAGE_CHAIN 2U /* Image flag: every name on a CNAME chain is credited, not only the question. */
 #define FQDN_IMAGE_DENY 4U /* Image flag: some grant denies. */
@@ -242,7 +244,7 @@ struct fqdn_edge {
 	__u32 word2; /* Bytes 16 to 19 of the label; for a long label its block number among the labels. */
 	__u32 parent; /* State the edge leaves; 0 = empty slot. */
 	__u32 class; /* Class of a name that ends here. */
-	__u32 next; /* State the edge reaches, 0 = none; `NEXT_RESEED`. */
+	__u32 next; /* State the edge reaches, 0 = none; `NEXT_RESEED`, `NEXT_BARE`. */
 };
 _Static_assert(sizeof(struct fqdn_edge) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_edge, word0) == 0, "offset");
@@ -255,7 +257,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_edge, next) == 28, "offset");
 /* What a state does with labels that have no edge of their own: the wildcard-depth data. */
 struct fqdn_state {
 	__u32 class; /* Class of a name that ends with any label here. */
-	__u32 next; /* State after any label, 0 = none; always reseeded. */
+	__u32 next; /* State after any label, 0 = none; always reseeded; `NEXT_BARE`. */
 	__u32 globs; /* Position of the globs among the glob words plus 1; 0 = none. */
 	__u32 star; /* 1 = any label is accepted, 0 = only those that a glob accepts. */
 };
@@ -409,16 +411,14 @@ struct fqdn_binding {
 	__u32 count; /* Number of subjects. */
 	__u64 version; /* Epoch in which the subjects became these. */
 	__u32 subjects[64]; /* The subjects, ascending, `SUBJECT_ALL` first. */
-	__u64 asked[16]; /* Questions that were allowed, each a word that says what counted and its seal. The programs' own. */
-	__u64 servers[8]; /* Servers that were looked up, each in four words: address, entries, seal. The programs' own. */
+	__u64 asked[32]; /* Questions that were allowed, each in four words: the server's address, what counted, a seal. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_binding) == 464, "size");
+_Static_assert(sizeof(struct fqdn_binding) == 528, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, flags) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, count) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, version) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, asked) == 272, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_binding, servers) == 400, "offset");
 
 /* Key of `resolvers`, an LPM trie. */
 struct fqdn_resolver_key {

@@ -86,7 +86,6 @@ static __noinline int may_ask(struct job *job)
 {
 	const struct fqdn_node *node = the_node();
 	struct scratch *s = job->s;
-	__u64 word;
 
 	if (!node)
 		return 0;
@@ -95,12 +94,14 @@ static __noinline int may_ask(struct job *job)
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
-	s->entries = server_entries(job, node);
+	find_asked_word(job);
+	if (was_allowed(job, node))
+		return 1;
+	s->epoch = READ_ONCE(node->epoch);
+	barrier();
+	s->entries = resolver_entries(s->generation, &s->flow.dest);
 	if (is_denied(job))
 		return 0;
-	word = asked_word(job);
-	if (word && was_allowed(job, node, word))
-		return 1;
 	s->usage = USE_ASK;
 	s->any_port = 0;
 	s->with_any = 1;
@@ -109,8 +110,8 @@ static __noinline int may_ask(struct job *job)
 	s->server_class = NO_CLASS;
 	if (!judge(job))
 		return 0;
-	if (word && !s->by_address)
-		remember_allowed(job, node, word);
+	if (s->asked_word && !s->by_address)
+		remember_allowed(job, node);
 	return 1;
 }
 

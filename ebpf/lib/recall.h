@@ -12,73 +12,68 @@
 #include "workload.h"
 
 #define ASKED_ENTRIES 8
-#define SERVER_ENTRIES 2
 
-_Static_assert(sizeof(((struct fqdn_binding *)0)->asked) == ASKED_ENTRIES * 16, "two words an entry");
-_Static_assert(sizeof(((struct fqdn_binding *)0)->servers) == SERVER_ENTRIES * 32, "four words an entry");
-
-/* Never 0, as what has not been written is. */
-static __always_inline __u64 seal(const struct job *job, const struct fqdn_node *node, __u64 what)
-{
-	return mix(mix(what ^ node->secret[0]) ^ job->binding->version ^ node->secret[1]) | 1;
-}
-
-/*
- * All that decides about a question, in a word: class, letters, server, port and protocol. 0 = it does not fit, or more
- * decides: other layers' classes, denials.
- */
-static __always_inline __u64 asked_word(const struct job *job)
-{
-	const struct scratch *s = job->s;
-
-	if (job->rows->layers != 1 || (job->binding->flags & FQDN_BINDING_DENIES) || s->class >> 22 || s->entries >> FQDN_RESOLVER_ENTRIES)
-		return 0;
-	return (__u64)s->class << 42 | (__u64)s->entries << 18 | (__u64)s->flow.dest_port << 2 | (s->flow.proto == PROTO_TCP) << 1 | (s->plain != 0);
-}
-
+_Static_assert(sizeof(((struct fqdn_binding *)0)->asked) == ASKED_ENTRIES * 32, "four words an entry");
 _Static_assert(FQDN_RESOLVER_ENTRIES == 24, "asked_word has room for 24 bits of entries");
 
-static __always_inline __u64 *asked_entry(struct job *job, __u64 word)
-{
-	return job->binding->asked + 2 * (mix(word) & (ASKED_ENTRIES - 1));
-}
+#define ENTRIES_SHIFT 18
+#define ENTRIES_BITS (((1ULL << FQDN_RESOLVER_ENTRIES) - 1) << ENTRIES_SHIFT)
 
-static __always_inline bool was_allowed(struct job *job, const struct fqdn_node *node, __u64 word)
-{
-	__u64 *entry = asked_entry(job, word);
-
-	return READ_ONCE(entry[0]) == word && READ_ONCE(entry[1]) == seal(job, node, word);
-}
-
-static __always_inline void remember_allowed(struct job *job, const struct fqdn_node *node, __u64 word)
-{
-	__u64 *entry = asked_entry(job, word);
-
-	READ_ONCE(entry[0]) = word;
-	READ_ONCE(entry[1]) = seal(job, node, word);
-}
-
-/* `resolver_entries` of the flow's destination. The map is written under an epoch that ends afterwards. */
-static __always_inline __u32 server_entries(struct job *job, const struct fqdn_node *node)
+/*
+ * What decides about a question beside the server's address, in a word: class, letters, port and protocol; and what the
+ * address means, the resolver's entries. 0 = it does not fit, or more decides: other layers' classes, denials. It lies in
+ * the buffer, where the verifier does not tell one from another.
+ */
+static __always_inline void find_asked_word(const struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 epoch = READ_ONCE(node->epoch);
-	const union address *server = &s->flow.dest;
-	__u64 *entry = job->binding->servers + 4 * (server->bytes[15] & (SERVER_ENTRIES - 1));
-	__u64 what = READ_ONCE(entry[2]);
-	__u32 entries;
 
-	if (READ_ONCE(entry[0]) == server->half[0] && READ_ONCE(entry[1]) == server->half[1] && (__u32)what == epoch &&
-	    READ_ONCE(entry[3]) == seal(job, node, mix(server->half[0] ^ mix(server->half[1])) ^ what))
-		return what >> 32;
-	barrier();
-	entries = resolver_entries(s->generation, server);
-	what = (__u64)entries << 32 | epoch;
-	READ_ONCE(entry[0]) = server->half[0];
-	READ_ONCE(entry[1]) = server->half[1];
-	READ_ONCE(entry[2]) = what;
-	READ_ONCE(entry[3]) = seal(job, node, mix(server->half[0] ^ mix(server->half[1])) ^ what);
-	return entries;
+	s->asked_word = 0;
+	if (job->rows->layers == 1 && !(job->binding->flags & FQDN_BINDING_DENIES) && !(s->class >> 22))
+		s->asked_word = (__u64)s->class << 42 | (__u64)s->flow.dest_port << 2 | (__u64)(s->flow.proto & 2) | (s->plain & 1);
+}
+
+_Static_assert((PROTO_TCP & 2) != (PROTO_UDP & 2), "a bit tells TCP from UDP");
+
+static __always_inline __u64 *asked_entry(struct job *job)
+{
+	const struct scratch *s = job->s;
+	__u32 place = (s->class ^ s->flow.dest.bytes[15]) & (ASKED_ENTRIES - 1);
+
+	return job->binding->asked + 4 * place;
+}
+
+/* `resolvers` is written under an epoch that ends afterwards. Never 0, as what has not been written is. */
+static __always_inline __u64 seal(const struct job *job, const struct fqdn_node *node, __u32 epoch, __u64 word)
+{
+	const union address *server = &job->s->flow.dest;
+	__u64 key = node->secret[0] ^ job->binding->version;
+
+	return mix(mix(mix(mix(word ^ key) ^ server->half[0]) ^ server->half[1]) ^ epoch ^ node->secret[1]) | 1;
+}
+
+/* The question was allowed before; sets the server's `entries`. */
+static __always_inline bool was_allowed(struct job *job, const struct fqdn_node *node)
+{
+	__u64 *entry = asked_entry(job);
+	__u64 have = READ_ONCE(entry[2]), word = job->s->asked_word;
+
+	if (!word || (have & ~ENTRIES_BITS) != word || !same_address((const __u8 *)entry, &job->s->flow.dest) ||
+	    READ_ONCE(entry[3]) != seal(job, node, READ_ONCE(node->epoch), have))
+		return false;
+	job->s->entries = (have & ENTRIES_BITS) >> ENTRIES_SHIFT;
+	return true;
+}
+
+static __always_inline void remember_allowed(struct job *job, const struct fqdn_node *node)
+{
+	__u64 word = job->s->asked_word | ((__u64)job->s->entries << ENTRIES_SHIFT & ENTRIES_BITS);
+	__u64 *entry = asked_entry(job);
+
+	READ_ONCE(entry[0]) = job->s->flow.dest.half[0];
+	READ_ONCE(entry[1]) = job->s->flow.dest.half[1];
+	READ_ONCE(entry[2]) = word;
+	READ_ONCE(entry[3]) = seal(job, node, job->s->epoch, word);
 }
 
 #endif

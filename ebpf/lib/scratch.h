@@ -47,6 +47,7 @@ struct scratch {
 	__u32 word2;
 	__u32 long_at; /* offset of a label over LABEL_INLINE, else 0xffff */
 	__u32 state;
+	__u32 bare;        /* it has no edges for labels */
 	__u32 class;
 	__u32 edge_class, edge_next;
 	__u32 layer, walked;
@@ -76,6 +77,8 @@ struct scratch {
 	__u64 address[2];  /* looked for, host order */
 	__u32 found;
 	__u32 restated;    /* learned names whose class was found anew, a bit each */
+	__u64 asked_word;  /* what decides about the question */
+	__u32 epoch;       /* in which its server was looked up */
 	/* result */
 	__u32 allowed;
 	__u32 reached;

@@ -178,6 +178,7 @@ static __always_inline void enter_layer(struct job *job)
 
 	s->state = s->layer + 1; /* the roots are the first states */
 	s->seed = reseed(job->walk, s->state);
+	s->bare = 0;
 	s->class = 0;
 	s->walked = 0;
 }
@@ -210,7 +211,7 @@ static __always_inline long walk_step(struct job *job)
 		s->word2 = *(__u32 *)(s->name + at + 16) & mask[2];
 		s->long_at = 0xffff;
 	}
-	if (!find_edge(job)) {
+	if (s->bare || !find_edge(job)) {
 		if (!take_wildcard(job, at, length)) {
 			s->class = 0;
 			s->state = 0;
@@ -218,7 +219,8 @@ static __always_inline long walk_step(struct job *job)
 		}
 	}
 	hash = s->hash;
-	state = s->edge_next & ~FQDN_NEXT_RESEED;
+	state = s->edge_next & FQDN_NEXT_STATE;
+	s->bare = s->edge_next & FQDN_NEXT_BARE;
 	s->seed = s->edge_next & FQDN_NEXT_RESEED ? reseed(job->walk, state) : hash;
 	s->class = s->edge_class;
 	s->state = state;

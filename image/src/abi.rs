@@ -128,6 +128,10 @@ constants! {
     GLOB_LABEL: u32 = 0xff;
     /// In `next`: the state's edges hash from the state's id, not from the path that led here.
     NEXT_RESEED: u32 = 0x8000_0000;
+    /// In `next`: no label has an edge of its own at that state, only its wildcards count.
+    NEXT_BARE: u32 = 0x4000_0000;
+    /// In `next`: the state.
+    NEXT_STATE: u32 = 0x3fff_ffff;
     /// Image flag: some selector is the bare `*`.
     IMAGE_STAR: u32 = 1;
     /// Image flag: every name on a CNAME chain is credited, not only the question.
@@ -408,14 +412,14 @@ records! {
         20 parent: u32,
         /// Class of a name that ends here.
         24 class: u32,
-        /// State the edge reaches, 0 = none; `NEXT_RESEED`.
+        /// State the edge reaches, 0 = none; `NEXT_RESEED`, `NEXT_BARE`.
         28 next: u32,
     }
     /// What a state does with labels that have no edge of their own: the wildcard-depth data.
     State "state" 16 {
         /// Class of a name that ends with any label here.
         0 class: u32,
-        /// State after any label, 0 = none; always reseeded.
+        /// State after any label, 0 = none; always reseeded; `NEXT_BARE`.
         4 next: u32,
         /// Position of the globs among the glob words plus 1; 0 = none.
         8 globs: u32,
@@ -541,7 +545,7 @@ records! {
         8 generation: u64,
     }
     /// Value of `bindings`: the subjects that select a workload.
-    Binding "binding" 464 {
+    Binding "binding" 528 {
         /// `BINDING_*`.
         0 flags: u32,
         /// Number of subjects.
@@ -550,10 +554,8 @@ records! {
         8 version: u64,
         /// The subjects, ascending, `SUBJECT_ALL` first.
         16 subjects: [u32; 64],
-        /// Questions that were allowed, each a word that says what counted and its seal. The programs' own.
-        272 asked: [u64; 16],
-        /// Servers that were looked up, each in four words: address, entries, seal. The programs' own.
-        400 servers: [u64; 8],
+        /// Questions that were allowed, each in four words: the server's address, what counted, a seal. The programs' own.
+        272 asked: [u64; 32],
     }
     /// Key of `resolvers`, an LPM trie.
     ResolverKey "resolver_key" 28 {

@@ -384,18 +384,44 @@ impl Image {
         }
     }
 
+    /// States with an edge for some label. Every state is an edge's or a wildcard's, so there are no more than that.
+    fn labelled(&self) -> Result<Vec<bool>> {
+        let w = &self.walk;
+        let most = u64::from(w.buckets) * 2 + u64::from(w.states) + 1;
+        let mut labelled = vec![false; most as usize];
+        for slot in 0..w.buckets * 2 {
+            let edge = self.edge(slot);
+            if edge.parent == 0 || edge.word0 & 0xff == u64::from(GLOB_LABEL) {
+                continue;
+            }
+            match labelled.get_mut(edge.parent as usize) {
+                Some(state) => *state = true,
+                None => return fail("state out of range", w.trie as usize * BLOCK_BYTES + slot as usize * 32),
+            }
+        }
+        Ok(labelled)
+    }
+
     fn check_automaton(&self) -> Result<()> {
         let w = &self.walk;
         let layers = self.rows.layers;
         if layers == 0 || layers > LAYERS_MAX || w.states < layers || w.buckets == 0 {
             return fail("automaton without a root", BLOCK_BYTES);
         }
+        let labelled = self.labelled()?;
+        let marked = |next: u32| {
+            let state = next & NEXT_STATE;
+            (next & NEXT_BARE != 0) == (state != 0 && !labelled.get(state as usize).copied().unwrap_or(false))
+        };
         for id in 1..=w.states {
             let state = self.state(id);
             let here = w.depth as usize * BLOCK_BYTES + (id as usize - 1) * 16;
             self.check_class(state.class, here)?;
             if state.star > 1 || (state.star == 0 && (state.class != 0 || state.next != 0)) || state.next & NEXT_RESEED != 0 {
                 return fail("state with a broken star", here);
+            }
+            if !marked(state.next) {
+                return fail("bare state not marked, or another one", here);
             }
             if state.globs != 0 {
                 let first = u64::from(state.globs) - 1;
@@ -418,6 +444,9 @@ impl Image {
                 continue;
             }
             self.check_class(edge.class, here)?;
+            if !marked(edge.next) {
+                return fail("bare state not marked, or another one", here);
+            }
             let len = (edge.word0 & 0xff) as u32;
             if len == GLOB_LABEL && edge.next != 0 && edge.next & NEXT_RESEED == 0 {
                 return fail("glob edge without a seed of its own", here);

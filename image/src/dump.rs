@@ -70,7 +70,7 @@ pub fn dump_all(image: &Image) -> Result<String, DumpError> {
         .map(|edge| {
             let label = label_text(image, &edge);
             let reseed = if edge.next & abi::NEXT_RESEED != 0 { " reseed" } else { "" };
-            format!("  {} {label} -> class {} state {}{reseed}", edge.parent, edge.class, edge.next & !abi::NEXT_RESEED)
+            format!("  {} {label} -> class {} state {}{reseed}", edge.parent, edge.class, edge.next & abi::NEXT_STATE)
         })
         .collect();
     edges.sort();
@@ -80,7 +80,11 @@ pub fn dump_all(image: &Image) -> Result<String, DumpError> {
     let _ = writeln!(out, "depth");
     for id in 1..=image.walk.states {
         let state = image.state(id);
-        let star = if state.star != 0 { format!("* -> class {} state {}", state.class, state.next) } else { "no star".into() };
+        let star = if state.star != 0 {
+            format!("* -> class {} state {}", state.class, state.next & abi::NEXT_STATE)
+        } else {
+            "no star".into()
+        };
         let globs = if state.globs != 0 { " globs" } else { "" };
         let _ = writeln!(out, "  {id} {star}{globs}");
     }

@@ -56,6 +56,7 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
     let mut globs = Vec::new();
     let mut places = BTreeMap::new();
     let mut states = Vec::new();
+    let labelled = Labelled::of(tables);
     for state in &tables.automaton.states {
         let at = match &state.globs {
             None => 0,
@@ -67,7 +68,12 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
                 at + 1
             }),
         };
-        states.push(State { class: state.class, next: state.next, globs: count("glob words", at)?, star: u32::from(state.star) });
+        states.push(State {
+            class: state.class,
+            next: labelled.next(state.next),
+            globs: count("glob words", at)?,
+            star: u32::from(state.star),
+        });
     }
 
     let content = content_key(tables);
@@ -223,10 +229,30 @@ struct Placed {
     labels: Vec<u8>,
 }
 
+/// States with an edge for some label.
+struct Labelled(Vec<bool>);
+
+impl Labelled {
+    fn of(tables: &Tables) -> Labelled {
+        let edges = &tables.automaton.edges;
+        let mut labelled = vec![false; edges.iter().map(|e| e.parent as usize + 1).max().unwrap_or(0)];
+        for edge in edges.iter().filter(|e| e.label.first() != Some(&(GLOB_LABEL as u8))) {
+            labelled[edge.parent as usize] = true;
+        }
+        Labelled(labelled)
+    }
+
+    /// The state and whether it is bare.
+    fn next(&self, state: u32) -> u32 {
+        if state == 0 || self.0.get(state as usize).copied().unwrap_or(false) { state } else { state | NEXT_BARE }
+    }
+}
+
 /// Puts every edge into one of its two buckets; on failure gives the label that found none.
 fn place(tables: &Tables, keys: Keys) -> Result<Placed, String> {
     let edges = &tables.automaton.edges;
     let highest = edges.iter().map(|e| e.parent.max(e.next)).max().unwrap_or(1);
+    let labelled = Labelled::of(tables);
     let mut seeds = vec![0u64; highest as usize + 1];
     let mut seeded = vec![false; highest as usize + 1];
     let mut labels = Vec::new();
@@ -261,7 +287,7 @@ fn place(tables: &Tables, keys: Keys) -> Result<Placed, String> {
             word2,
             parent: edge.parent,
             class: edge.class,
-            next: edge.next | flag,
+            next: labelled.next(edge.next) | flag,
         });
     }
 
@@ -357,5 +383,5 @@ impl Sections {
 }
 
 fn count(what: &'static str, n: usize) -> Result<u32, EncodeError> {
-    u32::try_from(n).ok().filter(|n| *n < NEXT_RESEED).ok_or(EncodeError::TooMany(what))
+    u32::try_from(n).ok().filter(|n| *n <= NEXT_STATE).ok_or(EncodeError::TooMany(what))
 }

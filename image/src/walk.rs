@@ -1,6 +1,6 @@
 //! The automaton's walk, from the top-level label leftwards. `ebpf/lib/walk.h` takes the same steps.
 
-use crate::abi::{self, GLOB_LABEL, NEXT_RESEED};
+use crate::abi::{self, GLOB_LABEL, NEXT_BARE, NEXT_RESEED, NEXT_STATE};
 use crate::decode::Image;
 use crate::hash::{Keys, buckets};
 use crate::name::{WireName, is_plain};
@@ -19,11 +19,13 @@ impl Image {
         let mut state = root;
         let mut seed = keys.reseed(state);
         let mut class = 0;
+        let mut bare = false;
         for label in labels.iter().rev() {
             if state == 0 {
                 return 0;
             }
-            let (found, next) = if let Some((class, next, hash)) = self.find_edge(keys, state, seed, label) {
+            let edge = if bare { None } else { self.find_edge(keys, state, seed, label) };
+            let (found, next) = if let Some((class, next, hash)) = edge {
                 seed = hash;
                 (class, next)
             } else {
@@ -33,7 +35,8 @@ impl Image {
                 }
             };
             class = found;
-            state = next & !NEXT_RESEED;
+            state = next & NEXT_STATE;
+            bare = next & NEXT_BARE != 0;
             if next & NEXT_RESEED != 0 {
                 seed = keys.reseed(state);
             }
