@@ -59,7 +59,7 @@ static __always_inline bool is_late_reply(struct job *job, const struct fqdn_soc
 }
 
 /* A DNS query over UDP. */
-static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node, bool raw, bool translated)
+static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	__u16 port = s->flow.dest_port;
@@ -67,23 +67,23 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	int why;
 
 	s->server = s->flow.dest;
-	if (!load_message(job) || (translated && (!sock || is_denied(job))))
+	if (!load_message(job) || (READ_ONCE(s->translated) && (!sock || is_denied(job))))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
-	if (translated && sock) {
+	if (READ_ONCE(s->translated) && sock) {
 		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
 		s->flow.dest_port = sock->asked_port;
 	}
 	why = judge_message(job);
 	if (!why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
-	else if (!raw && !translated && is_late_reply(job, sock))
+	else if (!READ_ONCE(s->raw) && !READ_ONCE(s->translated) && is_late_reply(job, sock))
 		return PASS;
 	else if (refuse(s->cgroup, why) == DROP)
 		return why == FQDN_COUNT_QUERY_REFUSED ? turn_round(job, head, node, sock) : DROP;
 	else if (why == FQDN_COUNT_QUERY_MALFORMED)
 		return PASS;
 	/* A translation may turn the answer's source back, or not. */
-	if (translated) {
+	if (READ_ONCE(s->translated)) {
 		set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
 		await_answer(job);
 	}
@@ -113,9 +113,10 @@ static __always_inline int judge_segment(struct segment *segment)
 		return PASS;
 	}
 	s->half.next += s->segment_end - s->segment_at;
+	s->why = 0;
 	bpf_loop(SEGMENT_STEPS, question_step, segment, 0);
 	if (s->segment_at != s->segment_end)
-		return refuse(s->cgroup, segment->why ? segment->why : FQDN_COUNT_QUERY_MALFORMED);
+		return refuse(s->cgroup, segment->job.s->why ? segment->job.s->why : FQDN_COUNT_QUERY_MALFORMED);
 	__builtin_memcpy(stream->out, &s->half, sizeof(s->half));
 	return PASS;
 }
@@ -137,7 +138,7 @@ static __always_inline int judge_stream_packet(struct segment *segment)
 }
 
 /* `sock` = where to remember an allowed flow, or none; what `poses` as a DNS server by its port is not remembered. */
-static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock, bool poses, __u64 epoch)
+static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock, __u64 epoch)
 {
 	struct scratch *s = job->s;
 
@@ -146,7 +147,7 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 	if (!reached && !(sock && may_stay(job, sk, sock)))
 		return is_late_reply(job, sock) ? PASS : refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
 	mark_asked(sock, &s->flow);
-	if (sock && !poses) {
+	if (sock && !READ_ONCE(s->poses)) {
 		if (reached && s->flow.proto == PROTO_TCP)
 			keep_socket_name(job, sk, sock);
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
@@ -248,13 +249,16 @@ int fqdn_egress(struct __sk_buff *skb)
 	why = begin(job, head, cgroup, sock, &f);
 	if (why)
 		return refuse(cgroup, why);
+	job->s->raw = raw;
+	job->s->poses = poses;
+	job->s->translated = translated;
 	if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f);
 	} else if (!dns) {
-		verdict = judge_packet(job, sk, raw ? NULL : sock, poses, epoch);
+		verdict = judge_packet(job, sk, raw ? NULL : sock, epoch);
 	} else if (f.proto == PROTO_UDP) {
-		verdict = judge_query(job, head, sock, node, raw, translated);
+		verdict = judge_query(job, head, sock, node);
 	} else if (f.proto == PROTO_TCP) {
 		if (translated && sock) {
 			__builtin_memcpy(job->s->flow.dest.bytes, sock->asked, 16);

@@ -21,37 +21,32 @@ struct send {
 	const struct fqdn_node *node;
 	void *data;
 	__u64 cookie;
-	__u32 size;   /* of the send */
-	__u32 at;     /* judged up to here, and fine */
-	__u32 wanted; /* the message at `at` ends here; 0 = it is all there */
-	__u32 why;    /* why the message at `at` is refused */
-	__u32 length; /* of the message at `at` */
 };
 
 static long send_step(__u32 i, struct send *send)
 {
 	struct job *job = &send->job;
 	struct scratch *s = job->s;
-	__u32 at = send->at, left = send->size - at, length;
+	__u32 at = s->send.at, left = s->send.size - at, length;
 	__u8 bytes[FRAME];
 
 	if (!left)
 		return 1;
 	if (left < FRAME) {
-		send->wanted = at + FRAME;
+		s->send.wanted = at + FRAME;
 		return 1;
 	}
 	at &= FQDN_MESSAGE_MAX - 1;
-	send->why = FQDN_COUNT_QUERY_MALFORMED;
+	s->send.why = FQDN_COUNT_QUERY_MALFORMED;
 	if (bpf_probe_read_kernel(bytes, FRAME, send->data + at))
 		return 1;
 	length = bytes[0] << 8 | bytes[1];
-	send->length = length;
+	s->send.length = length;
 	if (length < DNS_HEADER || length > FQDN_QUERY_MAX)
 		return 1;
 	if (left < FRAME + length) {
-		send->wanted = at + FRAME + length;
-		send->why = 0;
+		s->send.wanted = at + FRAME + length;
+		s->send.why = 0;
 		return 1;
 	}
 	s->length = length;
@@ -62,10 +57,10 @@ static long send_step(__u32 i, struct send *send)
 		return 1;
 	__builtin_memcpy(s->flow.dest.bytes, send->stream->server, 16);
 	s->flow.dest_port = send->stream->port;
-	send->why = judge_message(job);
-	if (send->why)
+	s->send.why = judge_message(job);
+	if (s->send.why)
 		return 1;
-	send->at = at + FRAME + s->length;
+	s->send.at = at + FRAME + s->length;
 	return 0;
 }
 
@@ -117,18 +112,20 @@ static __always_inline int answer_refused(struct sk_msg_md *msg, __u64 cookie, _
 /* What becomes of the send, once its messages have been looked at. */
 static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send, const struct fqdn_image_head *head)
 {
+	const struct scratch *s = send->job.s;
+
 	/* Never after a part of this send has passed: the kernel would put what comes next in the wrong place. */
-	if (send->wanted)
-		return hold_back(msg, send->wanted);
-	if (!send->why || send->at)
-		return let_pass(msg, send->sock, send->at == send->size ? 0 : send->at);
-	count(send->why);
-	if (send->why != FQDN_COUNT_QUERY_REFUSED || !refusal_of(head)) {
+	if (s->send.wanted)
+		return hold_back(msg, s->send.wanted);
+	if (!s->send.why || s->send.at)
+		return let_pass(msg, send->sock, s->send.at == s->send.size ? 0 : s->send.at);
+	count(s->send.why);
+	if (s->send.why != FQDN_COUNT_QUERY_REFUSED || !refusal_of(head)) {
 		count(FQDN_COUNT_REFUSAL_SILENT);
 		return SK_DROP;
 	}
 	/* The redirection would hold for all that is left of this send (`sk_redir` of struct sk_msg). */
-	if (send->size != FRAME + send->length) {
+	if (s->send.size != FRAME + s->send.length) {
 		count(FQDN_COUNT_QUERY_PIPELINED);
 		return SK_DROP;
 	}
@@ -148,6 +145,7 @@ int fqdn_stream_query(struct sk_msg_md *msg)
 	const struct fqdn_image_head *head;
 	struct flow f = { .proto = PROTO_TCP };
 	struct send send = { .node = the_node() };
+	int verdict;
 
 	if (!sk)
 		return SK_PASS;
@@ -158,18 +156,20 @@ int fqdn_stream_query(struct sk_msg_md *msg)
 	send.stream = bpf_map_lookup_elem(&stream_owners, &send.cookie);
 	if (!send.stream || open_policy(&send.job, send.stream->cgroup, &head))
 		return let_pass(msg, send.sock, 0);
-	send.size = msg->size;
-	if (!(send.job.binding->flags & FQDN_BINDING_ENFORCED) || is_audited(send.stream->cgroup) || send.size >= SEND_MAX ||
-	    bpf_msg_pull_data(msg, 0, send.size, 0))
+	if (!(send.job.binding->flags & FQDN_BINDING_ENFORCED) || is_audited(send.stream->cgroup) || msg->size >= SEND_MAX ||
+	    bpf_msg_pull_data(msg, 0, msg->size, 0))
 		return let_pass(msg, send.sock, 0);
 	send.data = (void *)(long)msg->data;
 	if (begin(&send.job, head, send.stream->cgroup, send.sock, &f)) {
 		count(FQDN_COUNT_SCRATCH_BUSY);
 		return let_pass(msg, send.sock, 0);
 	}
+	__builtin_memset(&send.job.s->send, 0, sizeof(send.job.s->send));
+	send.job.s->send.size = msg->size;
 	bpf_loop(SEND_MESSAGES, send_step, &send, 0);
+	verdict = settle_send(msg, &send, head);
 	give_back(send.job.s);
-	return settle_send(msg, &send, head);
+	return verdict;
 }
 
 #endif

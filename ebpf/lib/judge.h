@@ -109,7 +109,7 @@ static __noinline int class_holds(struct job *job, __u32 class, __u32 selector)
 	return s->found;
 }
 
-static __always_inline long port_step(struct job *job)
+static long port_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_port_range *range;
@@ -126,11 +126,6 @@ static __always_inline long port_step(struct job *job)
 	return 1;
 }
 
-static long port_steps(__u32 i, struct job *job)
-{
-	return SEVERAL(port_step, job);
-}
-
 static __always_inline int ports_hold(struct job *job, __u32 set)
 {
 	struct scratch *s = job->s;
@@ -144,7 +139,7 @@ static __always_inline int ports_hold(struct job *job, __u32 set)
 	s->low = span->first;
 	s->high = span->first + span->count;
 	s->found = 0;
-	bpf_loop(65536 / AT_ONCE, port_steps, job, 0);
+	bpf_loop(65536, port_step, job, 0);
 	return s->found;
 }
 
@@ -182,7 +177,7 @@ static __always_inline __u32 usage_of(const struct fqdn_grant *grant)
 	return grant->servers == 0 ? USE_REACH : grant->servers == FQDN_SERVERS_DENY ? USE_DENY : USE_ASK;
 }
 
-static __always_inline long search_step(struct job *job)
+static long search_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_grant *grant;
@@ -201,11 +196,6 @@ static __always_inline long search_step(struct job *job)
 	return 0;
 }
 
-static long search_steps(__u32 i, struct job *job)
-{
-	return SEVERAL(search_step, job);
-}
-
 /* First grant of the selector whose subject is not below ours. */
 static __always_inline __u32 search_grant(struct job *job)
 {
@@ -213,7 +203,7 @@ static __always_inline __u32 search_grant(struct job *job)
 
 	s->low = s->grant;
 	s->high = s->grant_end;
-	bpf_loop(SEARCH_STEPS / AT_ONCE, search_steps, job, 0);
+	bpf_loop(SEARCH_STEPS, search_step, job, 0);
 	return s->low;
 }
 
@@ -247,7 +237,7 @@ static __always_inline __u32 next_selector(struct job *job)
 /*
  * One round looks at one thing: 1. the next selector, 2. the next subject's first grant of it, 3. one grant.
  */
-static __always_inline long judge_step(struct job *job)
+static long judge_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
 	struct fqdn_selector *selector;
@@ -297,11 +287,6 @@ static __always_inline long judge_step(struct job *job)
 	return 1;
 }
 
-static long judge_steps(__u32 i, struct job *job)
-{
-	return SEVERAL(judge_step, job);
-}
-
 /* Does a grant of the workload's subjects allow what the input says? `allowed`, `by_address`. */
 static __noinline int judge(struct job *job)
 {
@@ -313,7 +298,7 @@ static __noinline int judge(struct job *job)
 	s->selector = 0;
 	s->done = 0;
 	s->allowed = 0;
-	bpf_loop(JUDGE_STEPS / AT_ONCE, judge_steps, job, 0);
+	bpf_loop(JUDGE_STEPS, judge_step, job, 0);
 	return s->allowed;
 }
 

@@ -77,6 +77,8 @@ struct scratch {
 	__u64 address[2];  /* looked for, host order */
 	__u32 found;
 	__u32 restated;    /* learned names whose class was found anew, a bit each */
+	/* of egress; here, because the verifier follows what it knows of a variable through all that comes behind */
+	__u32 raw, poses, translated;
 	__u64 asked_word;  /* what decides about the question */
 	__u32 epoch;       /* in which its server was looked up */
 	/* result */
@@ -89,6 +91,16 @@ struct scratch {
 	/* a segment of a connection to a DNS port */
 	struct fqdn_half half; /* taken over by the stream when the segment passes */
 	__u32 segment_at, segment_end; /* in the packet */
+	__u32 why;                     /* for which a question of it is refused */
+
+	/* a send on such a connection */
+	struct {
+		__u32 size;
+		__u32 at;     /* judged up to here, and fine */
+		__u32 wanted; /* the message at `at` ends here; 0 = it is all there */
+		__u32 why;    /* why the message at `at` is refused */
+		__u32 length; /* of the message at `at` */
+	} send;
 
 	/* a DNS message */
 	__u32 length;

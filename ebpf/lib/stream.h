@@ -28,7 +28,6 @@ struct segment {
 	const struct fqdn_sock *sock;
 	struct fqdn_stream *stream;
 	struct fqdn_partial_key key;
-	__u32 why; /* for which a question is refused */
 };
 
 static __noinline void forget_partial(__u64 cgroup, const struct fqdn_partial_key *key)
@@ -117,17 +116,17 @@ static __always_inline int judge_question(struct segment *segment, int whole)
 {
 	struct scratch *s = segment->job.s;
 
-	segment->why = FQDN_COUNT_QUERY_MALFORMED;
+	segment->job.s->why = FQDN_COUNT_QUERY_MALFORMED;
 	__builtin_memcpy(s->server.bytes, segment->stream->server, 16);
 	s->flow.dest = s->server;
 	s->flow.dest_port = segment->stream->port;
 	if (whole)
-		segment->why = judge_message(&segment->job);
-	if (!segment->why)
+		segment->job.s->why = judge_message(&segment->job);
+	if (!segment->job.s->why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!is_audited(s->cgroup))
 		return 0;
-	else if (refuse(s->cgroup, segment->why), segment->why == FQDN_COUNT_QUERY_MALFORMED)
+	else if (refuse(s->cgroup, segment->job.s->why), segment->job.s->why == FQDN_COUNT_QUERY_MALFORMED)
 		return 1;
 	set_asked(s, segment->key.cookie, &s->server, segment->stream->port);
 	await_answer(&segment->job);
