@@ -42,7 +42,7 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 		s->read.len = question->name_len;
 		s->read.owner = s->cgroup;
 		ROLLED for (__u32 k = 0; k < NAME_WORDS; k++)
-			((__u64 *)s->read.bytes)[k] = 8 * k < s->read.len ? ((const __u64 *)question->name)[k] : 0;
+			((__u64 *)s->read.bytes)[k] = 8 * k < READ_ONCE(s->read.len) ? ((const __u64 *)question->name)[k] : 0;
 		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
 		if (!queue_sweep(&item) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
 			give_share(&share->names);
