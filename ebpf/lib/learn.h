@@ -114,9 +114,10 @@ static __always_inline int is_same_element(const struct fqdn_learned *value, con
 }
 
 /* The name is there already, under the present image, which says that the address may be learned. */
-static __always_inline int learn_longer(struct fqdn_learned *value, const struct fqdn_learned_key *key, const struct scratch *s)
+static __noinline int learn_longer(struct fqdn_learned *value, const struct scratch *s)
 {
 	const struct fqdn_learned_name *fresh = &s->fresh;
+	const struct fqdn_learned_key *key = &s->learned_key;
 	int done = 0;
 
 	bpf_spin_lock(&value->lock);
@@ -136,6 +137,16 @@ static __always_inline int learn_longer(struct fqdn_learned *value, const struct
 	return done;
 }
 
+static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s)
+{
+	int done;
+
+	bpf_spin_lock(&value->lock);
+	done = is_same_element(value, &s->learned_key) && add_name(value, &s->fresh);
+	bpf_spin_unlock(&value->lock);
+	return done;
+}
+
 /* The address of `flow.dest` is learned for the question's name; gives the reason to count. */
 static __always_inline int learn_address(struct job *job, __u64 expiry)
 {
@@ -145,7 +156,6 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	struct fqdn_learned_name *fresh = &s->fresh;
 	struct fqdn_usage *share;
 	struct fqdn_learned *value;
-	int done;
 
 	if (!question)
 		return FQDN_COUNT_LEARNED_FULL;
@@ -158,7 +168,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	key->netns = s->netns;
 	__builtin_memcpy(key->addr, s->flow.dest.bytes, 16);
 	value = bpf_map_lookup_elem(&learned, key);
-	if (value && learn_longer(value, key, s))
+	if (value && learn_longer(value, s))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
@@ -178,10 +188,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		if (!value)
 			return FQDN_COUNT_LEARNED_FULL;
 	}
-	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, key) && add_name(value, fresh);
-	bpf_spin_unlock(&value->lock);
-	return done ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_beside(value, s) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif
