@@ -92,7 +92,7 @@ static __always_inline long name_step(struct job *job)
 		__u32 target = (length & 0x3f) << 8 | s->message[(at + 1) & (FQDN_MESSAGE_MAX - 1)];
 
 		/* Strictly backward, and not into the header: no loop can be built (RFC 9267 section 2). */
-		if (at + 1 >= s->ceiling || target >= s->limit || target < 12)
+		if (at + 1 >= s->ceiling || target >= s->limit || target < DNS_HEADER)
 			goto broken;
 		if (!s->after)
 			s->after = at + 2;
