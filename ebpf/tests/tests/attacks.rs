@@ -463,3 +463,40 @@ fn the_table_of_queries() {
     }
     println!("{} queries, four ways each", rows.len());
 }
+
+/// The question that an answer repeats, and the names that a chain of CNAMEs leads over: one and the same name but for the
+/// case of its letters, whatever octet stands in it.
+#[test]
+fn every_octet_in_every_place_of_an_answer() {
+    let (node, mut server) = Node::new("octets", &compile(&web_policy(&["**.example.test"]))).with_responder();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let mut learns = |reply: &[u8]| {
+        assert_eq!(server.tell(&format!("patch {}", hex(reply))), "ok");
+        assert!(answered(&mut agent, "udp", RESOLVER, &asked(A), 1).starts_with("answer"));
+        let have = learned(&node);
+        reset_share(&node);
+        !have.is_empty()
+    };
+    let plain = answer(&asked(A), &[record(&ASKED, A, 60, &V4)]);
+    let name = wire("www.example.test");
+    let mut tried = 0;
+    for place in [0, 1, 3, 4, 8, 11, 12, 14, name.len() - 1] {
+        for octet in 0..=255u8 {
+            let mut reply = plain.clone();
+            reply[12 + place] = octet;
+            assert_eq!(learns(&reply), octet.eq_ignore_ascii_case(&name[place]), "octet {octet} at {place} of the question");
+            tried += 1;
+        }
+    }
+    for octet in 0..=255u8 {
+        let target = |octet: u8| [&[3, b'a', octet, b'c', 3][..], b"cdn", &[0]].concat();
+        for other in [octet, octet ^ 0x20, octet ^ 0x80] {
+            let reply = answer(&asked(A), &[record(&ASKED, CNAME, 60, &target(octet)), record(&target(other), A, 60, &V4)]);
+            assert_eq!(learns(&reply), octet.eq_ignore_ascii_case(&other), "octets {octet} and {other} in the names of a chain");
+            tried += 1;
+        }
+    }
+    println!("{tried} answers");
+}

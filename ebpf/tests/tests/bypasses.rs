@@ -616,3 +616,37 @@ fn what_is_learned_in_a_namespace_counts_there() {
     let mut other = node.start_in("x", &workload, &["agent"]);
     assert_eq!(other.connect("10.200.1.1", 80), "EPERM", "the same workload, another namespace");
 }
+
+/// A question that was allowed is remembered; what it is remembered for is all that was judged.
+#[test]
+fn a_remembered_verdict_is_for_one_question() {
+    let udp_only = |name: &str| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\", protocol: UDP}}], rules: {{dns: [{{matchPattern: \"{name}\"}}]}}}}]\n---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: other}}\nspec:\n  endpointSelector: {{matchLabels: {{app: other}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{{matchPattern: \"*.other.test\"}}]}}}}]\n"
+        )
+    };
+    let [one, two] = ["ip-*.example.test", "*.elsewhere.test"].map(|name| compile(&udp_only(name)));
+    let node = Node::new("recall", &one).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let mut ask = |server: &str| agent.tell(&format!("resolve ip-10-200-1-1.example.test {server}"));
+    for _ in 0..3 {
+        assert!(ask(RESOLVER).contains("records 1"));
+    }
+    assert_eq!(ask("10.200.9.9"), "EPERM", "another server");
+    node.apply(&two);
+    assert_eq!(ask(RESOLVER), "EPERM", "another image");
+    swap::rollback(&node.pins).unwrap();
+    assert!(ask(RESOLVER).contains("records 1"), "the first again");
+    node.bind(&workload, "app=other");
+    assert_eq!(ask(RESOLVER), "EPERM", "other labels");
+    node.bind(&workload, "app=web");
+    assert!(ask(RESOLVER).contains("records 1"));
+    swap::apply(&node.pins, &one, kernel_tests::RESOLVER_TWO, &node.cgroup).unwrap();
+    assert_eq!(ask(RESOLVER), "EPERM", "no resolver any more");
+    node.apply(&one);
+    assert!(ask(RESOLVER).contains("records 1"));
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "EPERM", "another protocol");
+    assert_eq!(agent.tell("resolve www.evil.test 10.198.0.1"), "EPERM", "another name");
+}

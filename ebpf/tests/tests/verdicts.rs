@@ -275,3 +275,46 @@ fn random_names_have_the_reference_class() {
     println!("{asked} names, {hits} matched, 0 mismatches, {:?}", start.elapsed());
     assert!(asked >= 100_000 && hits > 1_000);
 }
+
+/// What three patterns say of labels: `**.example.test`, `a*c.lit.test` and `abc.exact.test`. An octet that no pattern may
+/// hold (a dot or NUL inside a label, say) is none of a wildcard's; letters have no case.
+fn allowed_by_hand(labels: &[Vec<u8>]) -> bool {
+    let plain = |label: &[u8]| label.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+    let ends = |suffix: [&str; 2]| labels.len() > 2 && labels[labels.len() - 2..] == suffix.map(|l| l.as_bytes().to_vec());
+    let first = &labels[0];
+    (ends(["example", "test"]) && labels[..labels.len() - 2].iter().all(|l| plain(l)))
+        || (labels.len() == 3
+            && ends(["lit", "test"])
+            && plain(first)
+            && first.len() > 1
+            && first[0] == b'a'
+            && first.ends_with(b"c"))
+        || (labels.len() == 3 && ends(["exact", "test"]) && first == b"abc")
+}
+
+#[test]
+fn every_octet_in_every_place_of_a_query() {
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web}\nspec:\n  endpointSelector: {matchLabels: {app: web}}\n  egress:\n  - toPorts: [{ports: [{port: \"53\"}], rules: {dns: [{matchPattern: \"**.example.test\"}, {matchPattern: \"a*c.lit.test\"}, {matchName: abc.exact.test}]}}]\n";
+    let egress = Egress::new("octets", &compile(policy));
+    egress.node.bind(&egress.cgroup, "app=web");
+    let (mut tried, mut passed) = (0, 0);
+    for name in ["abc.exact.test", "abxc.lit.test", "x.abc.example.test"] {
+        let labels: Vec<&[u8]> = name.split('.').map(str::as_bytes).collect();
+        for (i, label) in labels.iter().enumerate() {
+            for place in 0..label.len() {
+                for octet in 0..=255u8 {
+                    let mut changed: Vec<Vec<u8>> = labels.iter().map(|l| l.to_vec()).collect();
+                    changed[i][place] = octet;
+                    let wire: Vec<u8> = changed.iter().flat_map(|l| [&[l.len() as u8][..], l].concat()).chain([0]).collect();
+                    let passes = egress.passes(&udp((addr(CLIENT), 40000), (addr(RESOLVER), 53), &query(1, &wire, 1)));
+                    changed.iter_mut().for_each(|l| l.make_ascii_lowercase());
+                    assert_eq!(passes, allowed_by_hand(&changed), "{name}: octet {octet} in label {i} at {place}");
+                    tried += 1;
+                    passed += usize::from(passes);
+                }
+            }
+        }
+    }
+    println!("{tried} names, {passed} of them allowed");
+    assert!(passed > 300 && tried > 5 * passed);
+}
