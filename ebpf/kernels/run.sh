@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Boots Debian kernels under QEMU (TCG: nested KVM cannot run stock kernels) and has the real loader load every program.
 #
-#   run.sh LOADER IMAGE [KERNEL...]
+#   run.sh LOADER IMAGE TESTS [KERNEL...]
 #
 # LOADER  fqdn-load, linked statically
 # IMAGE   an image to apply
+# TESTS   the tests that put packets to the programs (verdicts), linked statically
 # KERNEL  a package name without linux-image- or linux-binary-, for example 6.1.0-56-cloud-amd64; a series, for
 #         example 6.1: the newest that the sources offer; or "newest"
 #
@@ -13,6 +14,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+repository=$(cd "$here/../.." && pwd)
 CACHE=${CACHE:-$here/../../.kernels}
 CACHE=$(mkdir -p "$CACHE" && cd "$CACHE" && pwd)
 LOGS=${LOGS:-$CACHE/logs}
@@ -94,7 +96,7 @@ fetch_kernel() {
 	echo "$kernel"
 }
 
-# LOADER IMAGE -> initramfs at $3.
+# LOADER IMAGE TESTS -> initramfs at $4. The tests read their tables where they were built.
 build_initramfs() {
 	local root
 	root=$(mktemp -d)
@@ -102,9 +104,13 @@ build_initramfs() {
 	cp "$2" "$root/policy.img"
 	cp /bin/busybox "$root/bin/busybox"
 	install -m 755 "$1" "$root/bin/fqdn-load"
+	install -m 755 "$3" "$root/bin/packet-tests"
 	install -m 755 "$here/init" "$root/init"
+	mkdir -p "$root$repository"
+	cp -r "$repository"/{golden,policies} "$root$repository/"
+	mkdir -p "$root$repository/ebpf/tests"
 	mknod -m 600 "$root/dev/console" c 5 1 # the kernel opens it before /init runs
-	(cd "$root" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1) >"$3"
+	(cd "$root" && find . | cpio -o -H newc --quiet -R 0:0 | gzip -1) >"$4"
 	rm -rf "$root"
 }
 
@@ -146,21 +152,21 @@ run_kernel() {
 	start=$SECONDS
 	boot "$kernel" "$2" "$log"
 	echo "== $1: $package, $((SECONDS - start)) s"
-	grep '^LOAD ' "$log" || true
+	grep -E '^(LOAD|PACKETS) ' "$log" || true
 	if grep -qxF "RESULT PASS $release" "$log" && small_enough "$release" "$log"; then
 		echo "PASS     $release"
 		return 0
 	fi
-	tail -20 "$log"
+	tail -40 "$log"
 	grep -q '^RESULT ' "$log" || echo "no RESULT line (a boot may take $BOOT_SECONDS s)"
 	echo "FAIL     $release (console: $log)"
 	return 1
 }
 
 main() {
-	[ $# -ge 2 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-	local loader=$1 image=$2 kernel failed=0 status initramfs
-	shift 2
+	[ $# -ge 3 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+	local loader=$1 image=$2 tests=$3 kernel failed=0 status initramfs
+	shift 3
 	[ $# -gt 0 ] || set -- "${DEFAULT_KERNELS[@]}"
 	for tool in qemu-system-x86_64 busybox cpio apt-get dpkg-deb; do
 		command -v $tool >/dev/null || { echo "NOT RUN  kernels: $tool is not installed"; exit 3; }
@@ -168,7 +174,7 @@ main() {
 	prepare_apt
 	initramfs=$(mktemp)
 	trap "rm -f '$initramfs'" EXIT
-	build_initramfs "$loader" "$image" "$initramfs"
+	build_initramfs "$loader" "$image" "$tests" "$initramfs"
 	for kernel; do
 		status=0
 		run_kernel "$kernel" "$initramfs" || status=$?
