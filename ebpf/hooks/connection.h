@@ -76,6 +76,7 @@ static __always_inline void begin_stream(struct bpf_sock_ops *ctx, struct bpf_so
 		return;
 	}
 	sock->cookie = bpf_get_socket_cookie(ctx);
+	stream.cookie = sock->cookie;
 	if (bpf_map_update_elem(&stream_owners, &sock->cookie, &stream, BPF_NOEXIST)) {
 		give_share(&share->streams);
 		count(FQDN_COUNT_STREAMS_FULL);

@@ -129,6 +129,13 @@ static __always_inline int judge_stream_packet(struct segment *segment)
 	struct scratch *s = job->s;
 	bool covered = sock && (sock->flags & FQDN_SOCK_STREAM);
 
+	if (READ_ONCE(s->translated)) {
+		if (!sock || is_denied(job))
+			return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
+		s->flow.dest_port = sock->asked_port;
+	}
+
 	if (job->skb->len > s->flow.payload)
 		return covered ? judge_segment(segment) : refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
 	if (!covered && !is_named_server(job))
@@ -146,7 +153,7 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 
 	if (!reached && !(sock && may_stay(job, sk, sock)))
 		return is_late_reply(job, sock) ? PASS : refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
-	mark_asked(sock, &s->flow);
+	mark_asked(sock, &s->flow, s->cgroup);
 	if (sock && !READ_ONCE(s->poses)) {
 		if (reached && s->flow.proto == PROTO_TCP)
 			keep_socket_name(job, sk, sock);
@@ -166,6 +173,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_node *node = the_node();
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
+	struct allowed allowed;
 	bool forged = false, raw, enforced, translated, dns, poses;
 	struct flow f;
 	__u64 cgroup, epoch;
@@ -194,11 +202,11 @@ int fqdn_egress(struct __sk_buff *skb)
 	why = open_head(job, &head);
 	if (why)
 		return refuse(cgroup, why);
-	if (!raw && !opens_connection(&f) && sock && cached_flow(sock, &f, cgroup, head->generation)) {
+	if (!raw && !opens_connection(&f) && sock && cached_flow(sock, &f, cgroup, head->generation, &allowed)) {
 		/* A connection lives on when some other workload is bound: then the epoch is another, the binding is not. */
-		if (READ_ONCE(sock->allowed_epoch) == epoch)
+		if (allowed.epoch == epoch)
 			return PASS;
-		if (!open_binding(job, cgroup, head) && READ_ONCE(sock->version) == job->binding->version)
+		if (!open_binding(job, cgroup, head) && allowed.version == job->binding->version)
 			return PASS;
 	}
 	/* Before everything else that passes, and in audit mode too: what poses as a resolver teaches others. */
@@ -213,7 +221,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	enforced = job->binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job->binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
-		mark_asked(sock, &f);
+		mark_asked(sock, &f, cgroup);
 		return PASS;
 	}
 
@@ -254,16 +262,12 @@ int fqdn_egress(struct __sk_buff *skb)
 	job->s->translated = translated;
 	if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
-		mark_asked(sock, &f);
+		mark_asked(sock, &f, cgroup);
 	} else if (!dns) {
 		verdict = judge_packet(job, sk, raw ? NULL : sock, epoch);
 	} else if (f.proto == PROTO_UDP) {
 		verdict = judge_query(job, head, sock, node);
 	} else if (f.proto == PROTO_TCP) {
-		if (translated && sock) {
-			__builtin_memcpy(job->s->flow.dest.bytes, sock->asked, 16);
-			job->s->flow.dest_port = sock->asked_port;
-		}
 		segment.node = node;
 		segment.sock = raw ? NULL : sock;
 		verdict = judge_stream_packet(&segment);

@@ -9,19 +9,21 @@
 #include "lib/verdict.h"
 
 /* A peer from outside that we have not spoken to: its packet opens the way back. */
-static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner)
+static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner, __u64 cgroup)
 {
-	struct fqdn_inbound fresh = { .state = FQDN_INBOUND_PEER, .time = present_time() };
+	struct fqdn_inbound fresh = { .time = present_time() };
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
 
 	if (skb->ifindex == LOOPBACK_DEVICE || is_loopback(&f->source) || !owner)
 		return;
+	if (f->proto == PROTO_UDP && spoke_first(cgroup, &f->source, f->source_port, owner))
+		return;
 	inbound_key(&key, owner, &f->source, f->source_port, f->dest_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
 	if (!peer)
 		bpf_map_update_elem(&inbound, &key, &fresh, BPF_NOEXIST);
-	else if (peer->state == FQDN_INBOUND_PEER)
+	else
 		peer->time = fresh.time;
 }
 
@@ -65,7 +67,7 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 
 	segment->key.back = 1;
 	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
-	if (!stream || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
+	if (!stream || stream->cookie != segment->key.cookie || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
 		return PASS;
 	/* This hook runs without the socket's lock. Who comes while another CPU reads comes again. */
 	if (__sync_val_compare_and_swap(&stream->busy, 0, 1)) {
@@ -86,6 +88,9 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 		break;
 	case 1:
 		hear_in_order(segment);
+		/* The connection may have ended meanwhile, and its element may be another's. */
+		if (READ_ONCE(stream->cookie) != segment->key.cookie)
+			break;
 		__builtin_memcpy(stream->back, &segment->job.s->half, sizeof(struct fqdn_half));
 	}
 	__sync_lock_test_and_set(&stream->busy, 0);
@@ -120,7 +125,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	if (f.proto == PROTO_TCP) {
 		if (sk->state == STATE_LISTEN && opens_connection(&f))
-			note_inbound(skb, &f, sock ? sock->netns : 0);
+			note_inbound(skb, &f, sock ? sock->netns : 0, cgroup);
 		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, node))
 			return PASS;
 		segment.node = node;
@@ -134,7 +139,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
 		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
-			note_inbound(skb, &f, sock->netns);
+			note_inbound(skb, &f, sock->netns, cgroup);
 			if (!(sock->flags & FQDN_SOCK_HEARD))
 				set_flags(sock, FQDN_SOCK_HEARD);
 		}

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x3165d52e900a11ecULL
+#define FQDN_ABI 0xd0603ce372200072ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -66,8 +66,8 @@
 #define FQDN_SOCK_HEARD 16U /* Socket flag: a datagram socket that a peer from outside has sent to. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
-#define FQDN_INBOUND_PEER 1U /* State of an inbound peer: it sent first. */
-#define FQDN_INBOUND_ASKED 2U /* State of an inbound peer: we sent first, so its packets open nothing. */
+#define FQDN_SPOKEN_BITS 0x10000U /* Bits of half of what a workload has spoken to, a power of two. */
+#define FQDN_SPOKEN_MS 0x927c0U /* Milliseconds after which the older half is forgotten. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
 #define FQDN_SWEEP_MS 20U /* Milliseconds between two runs of the sweep. */
 
@@ -530,14 +530,16 @@ struct fqdn_stream {
 	__u32 busy; /* 1 while one CPU reads an answer's segment. */
 	__u32 out[4]; /* What the workload sends. */
 	__u32 back[4]; /* What the server sends; its `lost` also says that nothing more teaches. */
+	__u64 cookie; /* As in the key: an element that was removed and taken anew is noticed. */
 };
-_Static_assert(sizeof(struct fqdn_stream) == 64, "size");
+_Static_assert(sizeof(struct fqdn_stream) == 72, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, cgroup) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, server) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, port) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, busy) == 28, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, out) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_stream, back) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_stream, cookie) == 64, "offset");
 
 /* Key of `partials`. */
 struct fqdn_partial_key {
@@ -692,13 +694,18 @@ _Static_assert(__builtin_offsetof(struct fqdn_inbound_key, proto) == 28, "offset
 /* Value of `inbound`. */
 struct fqdn_inbound {
 	__u64 time; /* Last packet of the peer, CLOCK_BOOTTIME nanoseconds. */
-	__u32 state; /* `INBOUND_*`. */
-	__u32 pad; /* Zero. */
 };
-_Static_assert(sizeof(struct fqdn_inbound) == 16, "size");
+_Static_assert(sizeof(struct fqdn_inbound) == 8, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_inbound, time) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound, state) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound, pad) == 12, "offset");
+
+/* Value of `spoken`, by workload: a filter of the peers to which it spoke first, so that their packets open nothing. */
+struct fqdn_spoken {
+	__u64 turn; /* Number of the present half's time. */
+	__u64 bits[2048]; /* Two halves; a bit may stand for several peers. */
+};
+_Static_assert(sizeof(struct fqdn_spoken) == 16392, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_spoken, turn) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_spoken, bits) == 8, "offset");
 
 /* Item of `sweep`: an entry of `learned`, or of `names`, to be visited. */
 struct fqdn_sweep_item {

@@ -121,6 +121,8 @@ static __always_inline int repeats_question(const struct scratch *s, const struc
 {
 	__u64 differ = 0;
 
+	if (DNS_HEADER + question->name_len + 4 > s->length)
+		return 0;
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u32 left = READ_ONCE(question->name_len) - 8 * k;
 
@@ -153,7 +155,7 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
 	at = DNS_HEADER + question->name_len;
 	s->qtype = question->qtype;
-	if (at + 4 > s->length || !repeats_question(s, question) || be16_at(s, at) != s->qtype || be16_at(s, at + 2) != CLASS_IN)
+	if (!repeats_question(s, question) || be16_at(s, at) != s->qtype || be16_at(s, at + 2) != CLASS_IN)
 		return FQDN_COUNT_ANSWER_MISMATCH;
 	s->owner_at = DNS_HEADER;
 	s->chain_at = 0;
@@ -230,6 +232,9 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	s->clamp.longest = head->ttl_max;
 	s->clamp.grace = head->ttl_grace;
 	why = read_answer(job);
+	/* A whole answer that has no address is the answer nevertheless. */
+	if (why == FQDN_COUNT_ANSWER_EMPTY || (why == FQDN_COUNT_ANSWER_ERROR && job->question && repeats_question(s, job->question)))
+		forget_question(job->question);
 	if (why)
 		return why;
 	if (!keep_name(job, node, s->now + s->longest * SECOND))

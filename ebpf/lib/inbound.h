@@ -24,7 +24,7 @@ static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f
 		return 0;
 	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
-	return peer && peer->state == FQDN_INBOUND_PEER && present_time() - peer->time < FQDN_INBOUND_MS * 1000000ULL;
+	return peer && (__s64)(present_time() - peer->time) < (__s64)(FQDN_INBOUND_MS * 1000000ULL);
 }
 
 /* The reply of a server, by a socket with these flags: TCP by the accepted socket's peer, UDP by the peer's last packet. */
@@ -37,16 +37,85 @@ static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock
 	return f->proto == PROTO_UDP && (sock->flags & flags) == flags && came_in(sock, f);
 }
 
-/* We spoke first: what this peer sends opens nothing. */
-static __noinline void mark_asked(const struct fqdn_sock *sock, const struct flow *f)
-{
-	struct fqdn_inbound asked = { .state = FQDN_INBOUND_ASKED };
-	struct fqdn_inbound_key key = {};
+#define SPOKEN_WORDS (FQDN_SPOKEN_BITS / 64)
+#define SPOKEN_AT_ONCE 16
 
-	if (f->proto != PROTO_UDP || !sock || !sock->netns)
+_Static_assert(sizeof(((struct fqdn_spoken *)0)->bits) == 2 * SPOKEN_WORDS * 8, "two halves");
+
+static __always_inline __u64 peer_hash(const struct fqdn_node *node, const union address *peer, __u16 port, __u64 netns)
+{
+	return mix(mix(mix(peer->half[0] ^ node->secret[0]) ^ peer->half[1] ^ node->secret[1]) ^ netns ^ (__u64)port << 48);
+}
+
+struct forgetting {
+	struct fqdn_spoken *spoken;
+	__u64 half;
+};
+
+static long forget_words(__u32 i, struct forgetting *f)
+{
+	__u64 *word = f->spoken->bits + ((f->half & 1) * SPOKEN_WORDS + SPOKEN_AT_ONCE * (i & (SPOKEN_WORDS / SPOKEN_AT_ONCE - 1)));
+
+	for (int k = 0; k < SPOKEN_AT_ONCE; k++)
+		word[k] = 0;
+	return 0;
+}
+
+/* What was said two turns ago is forgotten. */
+static __always_inline void turn_over(struct fqdn_spoken *spoken, __u64 turn)
+{
+	struct forgetting f = { .spoken = spoken, .half = turn };
+	__u64 last = READ_ONCE(spoken->turn);
+
+	if (turn <= last || __sync_val_compare_and_swap(&spoken->turn, last, turn) != last)
 		return;
-	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
-	bpf_map_update_elem(&inbound, &key, &asked, BPF_NOEXIST);
+	bpf_loop(SPOKEN_WORDS / SPOKEN_AT_ONCE, forget_words, &f, 0);
+	if (turn - last == 1)
+		return;
+	f.half = turn + 1;
+	bpf_loop(SPOKEN_WORDS / SPOKEN_AT_ONCE, forget_words, &f, 0);
+}
+
+static __always_inline __u64 *spoken_word(struct fqdn_spoken *spoken, __u64 half, __u32 bit)
+{
+	return spoken->bits + ((half & 1) * SPOKEN_WORDS + (bit / 64 & (SPOKEN_WORDS - 1)));
+}
+
+/* We spoke first: what this peer sends opens nothing, for ten minutes at least. Two bits a peer, in the present half. */
+static __noinline void mark_asked(const struct fqdn_sock *sock, const struct flow *f, __u64 cgroup)
+{
+	struct fqdn_node *node = the_node();
+	struct fqdn_spoken *spoken_now;
+	__u64 turn, hash;
+
+	if (!node || f->proto != PROTO_UDP || !sock || !sock->netns)
+		return;
+	spoken_now = bpf_map_lookup_elem(&spoken, &cgroup);
+	if (!spoken_now)
+		return;
+	turn = present_time() / (FQDN_SPOKEN_MS * 1000000ULL);
+	turn_over(spoken_now, turn);
+	hash = peer_hash(node, &f->dest, f->dest_port, sock->netns);
+	__sync_fetch_and_or(spoken_word(spoken_now, turn, hash), 1ULL << (hash & 63));
+	hash >>= 32;
+	__sync_fetch_and_or(spoken_word(spoken_now, turn, hash), 1ULL << (hash & 63));
+}
+
+/* 1 = the workload spoke to this peer first, as far as the filter knows; also if there is none. */
+static __always_inline bool spoke_first(__u64 cgroup, const union address *peer, __u16 port, __u64 netns)
+{
+	struct fqdn_spoken *spoken_now = bpf_map_lookup_elem(&spoken, &cgroup);
+	struct fqdn_node *node = the_node();
+	__u64 hash, first, second;
+
+	if (!spoken_now || !node)
+		return true;
+	hash = peer_hash(node, peer, port, netns);
+	first = 1ULL << (hash & 63), second = 1ULL << (hash >> 32 & 63);
+	for (int half = 0; half < 2; half++)
+		if ((READ_ONCE(*spoken_word(spoken_now, half, hash)) & first) && (READ_ONCE(*spoken_word(spoken_now, half, hash >> 32)) & second))
+			return true;
+	return false;
 }
 
 #endif

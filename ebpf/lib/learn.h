@@ -66,9 +66,11 @@ static __always_inline int may_learn(struct job *job)
 	struct scratch *s = job->s;
 	__u32 class = address_class(job, &s->flow.dest);
 
-	s->fresh.learnable = !class_holds(job, class, FQDN_SELECTOR_NEVER);
-	if (s->fresh.learnable)
+	s->fresh.learnable = 0;
+	if (!class_holds(job, class, FQDN_SELECTOR_NEVER)) {
+		s->fresh.learnable = s->fresh.generation == s->generation; /* the question may be of another image */
 		return 1;
+	}
 	judge_one(s, class);
 	s->usage = USE_REACH;
 	s->any_port = 1;

@@ -189,7 +189,20 @@ struct {
 	PINNED;
 } sockets SEC(".maps");
 
-/* LRU: a peer that is evicted is denied; of one that we asked first, its next datagram would open the way back. */
+/*
+ * The peers to which a workload spoke first. The loader makes it at `bind`: nobody can crowd out what another said, and a
+ * workload that speaks to very many peers only loses its way to answer others.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct fqdn_spoken);
+	PINNED;
+} spoken SEC(".maps");
+
+/* LRU: a peer that is evicted is denied. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -171,6 +171,11 @@ static __always_inline void forget_question(struct fqdn_pending *question)
 		question->time = 0;
 }
 
+static __always_inline bool is_free(const struct fqdn_pending *have, const struct scratch *s)
+{
+	return !is_waiting(have, s->now) || is_asked(have, &s->asked);
+}
+
 /* A place for the question in `asked`, taken: its own, a free one, or that of the oldest. NULL = not now. */
 static __always_inline struct fqdn_pending *place_for_question(const struct scratch *s)
 {
@@ -184,8 +189,11 @@ static __always_inline struct fqdn_pending *place_for_question(const struct scra
 		return NULL;
 	for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
 		have = PENDING_PLACE(page, first, way);
-		if ((!is_waiting(have, s->now) || is_asked(have, &s->asked)) && take_pending(have))
-			return have;
+		if (is_free(have, s) && take_pending(have)) {
+			if (is_free(have, s)) /* still, now that it is ours */
+				return have;
+			give_pending(have);
+		}
 		if (have->time < time) {
 			time = have->time;
 			oldest = way;

@@ -98,8 +98,14 @@ static __always_inline int same_address(const __u8 *a, const union address *b)
 	return *(const __u64 *)a == b->half[0] && *(const __u64 *)(a + 8) == b->half[1];
 }
 
+/* By what the cache allows a flow. */
+struct allowed {
+	__u64 epoch;
+	__u64 version; /* of the binding */
+};
+
 /* The packet is of the flow that the cache allows, under this image. Nothing that is sent from a DNS port is in there. */
-static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation)
+static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow *f, __u64 workload, __u64 generation, struct allowed *allowed)
 {
 	__u32 seq = READ_ONCE(sock->seq);
 	int same = READ_ONCE(sock->proto) == f->proto && READ_ONCE(sock->port) == f->dest_port && READ_ONCE(sock->source_port) == f->source_port &&
@@ -107,6 +113,8 @@ static __always_inline int cached_flow(struct fqdn_sock *sock, const struct flow
 		   READ_ONCE(sock->workload) == workload && same_address(sock->addr, &f->dest);
 	__u64 expiry = READ_ONCE(sock->expiry);
 
+	allowed->epoch = READ_ONCE(sock->allowed_epoch);
+	allowed->version = READ_ONCE(sock->version);
 	barrier();
 	if ((seq & 1) || READ_ONCE(sock->seq) != seq || !same)
 		return 0;

@@ -230,10 +230,10 @@ constants! {
     DEVICE_ETHERNET: u32 = 1;
     /// Kind of a device: loopback.
     DEVICE_LOOPBACK: u32 = 2;
-    /// State of an inbound peer: it sent first.
-    INBOUND_PEER: u32 = 1;
-    /// State of an inbound peer: we sent first, so its packets open nothing.
-    INBOUND_ASKED: u32 = 2;
+    /// Bits of half of what a workload has spoken to, a power of two.
+    SPOKEN_BITS: u32 = 65_536;
+    /// Milliseconds after which the older half is forgotten.
+    SPOKEN_MS: u32 = 600_000;
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
     /// Milliseconds between two runs of the sweep.
@@ -644,7 +644,7 @@ records! {
         12 lost: u32,
     }
     /// Value of `stream_owners`, by socket cookie: a TCP connection to a DNS port.
-    Stream "stream" 64 {
+    Stream "stream" 72 {
         /// Workload that opened it.
         0 cgroup: u64,
         /// Server that it asks, as the socket knows it.
@@ -657,6 +657,8 @@ records! {
         32 out: [u32; 4],
         /// What the server sends; its `lost` also says that nothing more teaches.
         48 back: [u32; 4],
+        /// As in the key: an element that was removed and taken anew is noticed.
+        64 cookie: u64,
     }
     /// Key of `partials`.
     PartialKey "partial_key" 16 {
@@ -793,13 +795,16 @@ records! {
         28 proto: u32,
     }
     /// Value of `inbound`.
-    Inbound "inbound" 16 {
+    Inbound "inbound" 8 {
         /// Last packet of the peer, CLOCK_BOOTTIME nanoseconds.
         0 time: u64,
-        /// `INBOUND_*`.
-        8 state: u32,
-        /// Zero.
-        12 pad: u32,
+    }
+    /// Value of `spoken`, by workload: a filter of the peers to which it spoke first, so that their packets open nothing.
+    Spoken "spoken" 16392 {
+        /// Number of the present half's time.
+        0 turn: u64,
+        /// Two halves; a bit may stand for several peers.
+        8 bits: [u64; 2048],
     }
     /// Item of `sweep`: an entry of `learned`, or of `names`, to be visited.
     SweepItem "sweep_item" 32 {

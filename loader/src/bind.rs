@@ -5,7 +5,7 @@ use crate::devices::{self, Covered, Netns};
 use crate::error::{Error, Result};
 use crate::pins::{Pins, wait_for_programs};
 use fqdn_image::Image;
-use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, PendingKey, PendingPage, Record, Workload};
+use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, PendingKey, PendingPage, Record, Spoken, Workload};
 use fqdn_image::labels::Labels;
 use std::path::{Path, PathBuf};
 
@@ -114,6 +114,8 @@ fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
     fresh.version = have.map_or(0, |have| have.version);
     if have != Some(fresh) {
         fresh.version = next_epoch(pins)?;
+    } else {
+        return Ok(());
     }
     map.replace(key.bytes(), fresh.bytes())
 }
@@ -186,15 +188,29 @@ fn pages(id: u64) -> impl Iterator<Item = PendingKey> {
     (0..u64::from(abi::PENDING_PAGES)).map(move |page| PendingKey { cgroup: id, page })
 }
 
-/// Pages for the questions of a workload, where it has none: the programs take no memory for a packet.
+/// What the programs write for a workload, where it has none: they take no memory for a packet.
 fn make_room(pins: &Pins, id: u64) -> Result<()> {
-    let map = pins.map("pending")?;
+    let (pending, spoken) = (pins.map("pending")?, pins.map("spoken")?);
     for key in pages(id) {
-        if map.get(key.bytes())?.is_none() {
-            map.replace(key.bytes(), PendingPage::zeroed().bytes())?;
+        if pending.get(key.bytes())?.is_none() {
+            pending.replace(key.bytes(), PendingPage::zeroed().bytes())?;
         }
     }
+    if spoken.get(&id.to_le_bytes())?.is_none() {
+        spoken.replace(&id.to_le_bytes(), Spoken::zeroed().bytes())?;
+    }
     Ok(())
+}
+
+/// Forgets what is there for workloads that are bound no more: a loader died in between.
+pub fn forget_strangers(pins: &Pins) -> Result<()> {
+    let bound: Vec<u64> = workloads(pins)?.into_iter().map(|(id, _)| id).collect();
+    let mut strangers: Vec<u64> =
+        pins.map("pending")?.keys()?.iter().filter_map(|key| PendingKey::read(key)).map(|key| key.cgroup).collect();
+    strangers.sort_unstable();
+    strangers.dedup();
+    strangers.retain(|id| !bound.contains(id));
+    forget(pins, &strangers)
 }
 
 /// Gives the devices of the workload's network namespace their program; without it a refused query is dropped.
@@ -232,9 +248,10 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
             bindings.remove(&key)?;
         }
     }
-    let (usage, pending) = (pins.map("usage")?, pins.map("pending")?);
+    let (usage, pending, spoken) = (pins.map("usage")?, pins.map("pending")?, pins.map("spoken")?);
     for &id in ids {
         usage.remove(&id.to_le_bytes())?;
+        spoken.remove(&id.to_le_bytes())?;
         for key in pages(id) {
             pending.remove(key.bytes())?;
         }

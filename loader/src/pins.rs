@@ -129,7 +129,10 @@ impl Pins {
 
     /// Writes the shared state, and what the programs' clock misses.
     pub fn set_node(&self, node: &Node) -> Result<()> {
-        let node = Node { suspended: bpfsys::suspended(), ..*node };
+        // The two clocks are read one after the other. A shift that went back would let a time lie ahead of now.
+        const LEAST: u64 = 100_000_000;
+        let suspended = bpfsys::suspended();
+        let node = Node { suspended: if suspended > node.suspended + LEAST { suspended } else { node.suspended }, ..*node };
         self.map("node")?.set(&0u32.to_le_bytes(), node.bytes())
     }
 }

@@ -39,6 +39,7 @@ pub fn apply(pins: &Pins, image: &Image, resolvers: &str, cgroup: &Path) -> Resu
     let active = pins.slot(0)?;
     if active.as_ref().is_some_and(|(have, _)| *have == digest) {
         if resolvers.written(pins, generation)? {
+            bind::bump(pins)?; // in case that whoever wrote them died before it could say so
             return Ok(if loaded { Applied::Published } else { Applied::Unchanged });
         }
         resolvers.write(pins, generation)?;
@@ -137,6 +138,7 @@ pub fn forget_leftovers(pins: &Pins) -> Result<()> {
         }
     }
     bind::keep(pins, &generations)?;
+    bind::forget_strangers(pins)?;
     resolvers::keep(pins, &generations)?;
     for (digest, _) in pins.images()? {
         if !digests.contains(&digest) {

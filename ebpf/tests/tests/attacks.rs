@@ -99,6 +99,11 @@ fn table() -> Table {
     t.edit("1 to itself", &[], |m| m[at..at + 2].copy_from_slice(&pointer(at)));
     t.edit("1 forward", &[], |m| m[at..at + 2].copy_from_slice(&pointer(at + 4)));
     t.edit("1 into the header", &[], |m| m[at..at + 2].copy_from_slice(&pointer(11)));
+    t.records(
+        "1 into the header, to a byte that ends a name",
+        &[],
+        &[record(&ASKED, CNAME, 60, &pointer(4)), record(&[0], A, 60, &V4)],
+    );
     t.edit("1 to the middle of the name is another name", &[], |m| m[at..at + 2].copy_from_slice(&pointer(16)));
     t.records(
         "1 of two that point at each other",
@@ -448,6 +453,11 @@ fn the_table_of_queries() {
         edit(format!("cut at {n}"), &|m| m.truncate(n));
     }
     rows.push(("a name of 256 octets".into(), query(7, &long_name(256), A)));
+    // Whole labels of such a length, below a name that may be asked.
+    for length in [64usize, 127, 128, 191] {
+        let name = [&[length as u8][..], &vec![b'a'; length], &wire("example.test")].concat();
+        rows.push((format!("a label of {length}"), query(7, &name, A)));
+    }
     for (what, message) in &rows {
         for (how, address) in [("udp", RESOLVER), ("udp", RESOLVER_V6), ("tcp", RESOLVER), ("tcp", RESOLVER_V6)] {
             let said = answered(&mut agent, how, address, message, 1);

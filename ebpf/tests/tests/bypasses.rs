@@ -650,3 +650,30 @@ fn a_remembered_verdict_is_for_one_question() {
     assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "EPERM", "another protocol");
     assert_eq!(agent.tell("resolve www.evil.test 10.198.0.1"), "EPERM", "another name");
 }
+
+/// Whom a workload spoke to first, it cannot make forgotten by speaking to very many.
+#[test]
+fn a_flood_of_peers_opens_no_way_back_rows_2_and_14() {
+    let any_port = |name: &str| {
+        compile(&format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{{matchPattern: \"**.example.test\"}}]}}}}]\n  - toFQDNs: [{{matchPattern: \"{name}\"}}]\n  - toCIDR: [10.200.77.0/24]\n"
+        ))
+    };
+    let node = Node::new("spray", &any_port("ip-*.example.test")).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-5-3.example.test").contains("records 1"));
+    for name in ["u", "f", "g"] {
+        assert_eq!(agent.tell(&format!("udp {name}")), "ok");
+    }
+    assert_eq!(agent.tell("send u 10.200.5.3 7777"), "sent");
+    for name in ["f", "g"] {
+        assert_eq!(agent.tell(&format!("spray {name} 10.200.77.1 60000")), "sprayed 60000");
+    }
+    // The echo of this one comes when all that is behind us.
+    assert_eq!(agent.tell("send u 10.200.5.3 7777"), "sent");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    node.apply(&any_port("other.example.test"));
+    assert_eq!(agent.tell("send u 10.200.5.3 7777"), "EPERM", "no name allows it any more, and its echo opened nothing");
+}

@@ -146,6 +146,13 @@ fn agent() {
                 let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
                 sockets[*name].send_to(b"x", to).map_or_else(|e| show(&e), |_| "sent".into())
             }
+            // One datagram to each of so many ports.
+            ["spray", name, address, count] => {
+                let address: IpAddr = address.parse().unwrap();
+                let last = 1023 + count.parse::<u16>().unwrap();
+                let sent = (1024..=last).filter(|port| sockets[*name].send_to(b"x", (address, *port)).is_ok()).count();
+                format!("sprayed {sent}")
+            }
             ["udp-connect", name, address, port] => {
                 let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
                 sockets[*name].connect(to).map_or_else(|e| show(&e), |()| "ok".into())
