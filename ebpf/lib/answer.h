@@ -221,6 +221,16 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 	       resolver_entries(s->generation, (const union address *)s->asked.server);
 }
 
+/* An answer without an address, but whole, is the answer nevertheless. */
+static __noinline int forget_unless_more(struct job *job, int why)
+{
+	struct fqdn_pending *question = job->question;
+
+	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || (why == FQDN_COUNT_ANSWER_ERROR && repeats_question(job->s, question))))
+		forget_question(question);
+	return 0;
+}
+
 /* The answer to the question of `job`; gives the reason to count. */
 static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
 {
@@ -232,11 +242,10 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	s->clamp.longest = head->ttl_max;
 	s->clamp.grace = head->ttl_grace;
 	why = read_answer(job);
-	/* A whole answer that has no address is the answer nevertheless. */
-	if (why == FQDN_COUNT_ANSWER_EMPTY || (why == FQDN_COUNT_ANSWER_ERROR && job->question && repeats_question(s, job->question)))
-		forget_question(job->question);
-	if (why)
+	if (why) {
+		forget_unless_more(job, why);
 		return why;
+	}
 	if (!keep_name(job, node, s->now + s->longest * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
 	bpf_loop(s->got, learn_step, job, 0);

@@ -54,10 +54,12 @@ struct forgetting {
 
 static long forget_words(__u32 i, struct forgetting *f)
 {
-	__u64 *word = f->spoken->bits + ((f->half & 1) * SPOKEN_WORDS + SPOKEN_AT_ONCE * (i & (SPOKEN_WORDS / SPOKEN_AT_ONCE - 1)));
+	__u64 first = (f->half & 1) * SPOKEN_WORDS + SPOKEN_AT_ONCE * i;
 
+	OPAQUE(first); /* as below */
+	first &= 2 * SPOKEN_WORDS - SPOKEN_AT_ONCE;
 	for (int k = 0; k < SPOKEN_AT_ONCE; k++)
-		word[k] = 0;
+		f->spoken->bits[first + k] = 0;
 	return 0;
 }
 
@@ -78,7 +80,10 @@ static __always_inline void turn_over(struct fqdn_spoken *spoken, __u64 turn)
 
 static __always_inline __u64 *spoken_word(struct fqdn_spoken *spoken, __u64 half, __u32 bit)
 {
-	return spoken->bits + ((half & 1) * SPOKEN_WORDS + (bit / 64 & (SPOKEN_WORDS - 1)));
+	__u64 word = (half & 1) * SPOKEN_WORDS + (bit / 64 & (SPOKEN_WORDS - 1));
+
+	OPAQUE(word); /* 6.1 loses the bounds of the sum, which clang makes an OR */
+	return spoken->bits + (word & (2 * SPOKEN_WORDS - 1));
 }
 
 /* We spoke first: what this peer sends opens nothing, for ten minutes at least. Two bits a peer, in the present half. */

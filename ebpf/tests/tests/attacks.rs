@@ -440,6 +440,10 @@ fn the_table_of_queries() {
         m.extend(opt());
         m.extend(opt());
     });
+    edit("one OPT where two are said".into(), &|m| {
+        m[11] = 2;
+        m.extend(opt());
+    });
     edit("an A for an OPT".into(), &|m| {
         m[11] = 1;
         m.extend(record(&[0], A, 0, &V4));

@@ -225,26 +225,27 @@ fn a_cached_verdict_is_for_one_flow_row_4() {
     let mut routed = vec![17, 2, 4, 1, 0, 0, 0, 0];
     routed.extend([0xfd; 16]);
     routed.extend([0; 8]);
-    let run = |packet: &[u8]| bpfsys::test_run(program.as_fd(), packet, 1, 1).unwrap().verdict & 1;
-    let mut verdicts = vec![("routing header", run(&ip(from, to, 43, &routed)), "header-routing")];
-    verdicts.push((
-        "IPv6 fragment",
-        run(&ip(from, to, 44, &[17, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])),
-        "header-fragment",
-    ));
     let v4 = |t: &str| t.parse::<IpAddr>().unwrap();
     let mut fragment = udp((v4("10.198.0.2"), 4000), (v4("10.200.1.1"), 7777), b"x");
     fragment[14 + 6] = 0x20;
-    verdicts.push(("IPv4 fragment", run(&fragment), "header-fragment"));
     let mut optioned = udp((v4("10.198.0.2"), 4000), (v4("10.200.1.1"), 7777), b"x");
     optioned[14] = 0x46;
     optioned.splice(34..34, [131, 3, 4, 0]);
-    verdicts.push(("IPv4 source route", run(&optioned), "header-routing"));
-    verdicts.push(("hop-by-hop without end", run(&ip(from, to, 0, &[0, 0, 0, 0, 0, 0, 0, 0])), "header-malformed"));
+    let cases = [
+        ("routing header", ip(from, to, 43, &routed), "header-routing"),
+        ("IPv6 fragment", ip(from, to, 44, &[17, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), "header-fragment"),
+        ("IPv4 fragment", fragment, "header-fragment"),
+        ("IPv4 source route", optioned, "header-routing"),
+        ("hop-by-hop without end", ip(from, to, 0, &[0, 0, 0, 0, 0, 0, 0, 0]), "header-malformed"),
+    ];
+    let said = cases.map(|(what, packet, counter)| {
+        let before = node.counter(counter);
+        let verdict = bpfsys::test_run(program.as_fd(), &packet, 1, 1).unwrap().verdict & 1;
+        (what, verdict, node.counter(counter) - before)
+    });
     std::fs::write(home.join("cgroup.procs"), "0").unwrap();
-    for (what, verdict, counter) in verdicts {
-        assert_eq!(verdict, 0, "{what}");
-        assert!(node.counter(counter) >= 1, "{counter}");
+    for (what, verdict, counted) in said {
+        assert_eq!((verdict, counted), (0, 1), "{what}");
     }
 }
 
@@ -676,4 +677,24 @@ fn a_flood_of_peers_opens_no_way_back_rows_2_and_14() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     node.apply(&any_port("other.example.test"));
     assert_eq!(agent.tell("send u 10.200.5.3 7777"), "EPERM", "no name allows it any more, and its echo opened nothing");
+}
+
+/// A rule may let a workload ask a server that is no resolver; what it answers teaches nothing.
+#[test]
+fn what_is_no_resolver_does_not_teach() {
+    let image = compile(
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web}\nspec:\n  endpointSelector: {matchLabels: {app: web}}\n  egress:\n  - toCIDR: [10.198.0.0/24]\n    toPorts: [{ports: [{port: \"53\"}], rules: {dns: [{matchPattern: \"**.example.test\"}]}}]\n  - toFQDNs: [{matchPattern: \"**.example.test\"}]\n",
+    );
+    let node = Node::new("stranger", &image).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    swap::apply(&node.pins, &image, RESOLVER, &node.cgroup).unwrap();
+    let mut agent = node.agent(&workload);
+    let mut ask = |server: &str| {
+        assert!(agent.tell(&format!("resolve ip-10-200-1-1.example.test {server}")).contains("records 1"), "{server}");
+        agent.connect("10.200.1.1", 80)
+    };
+    assert_eq!(ask(kernel_tests::RESOLVER_TWO), "EPERM");
+    assert_eq!(node.counter("answer-server"), 1);
+    assert_eq!(ask(RESOLVER), "connected");
 }
