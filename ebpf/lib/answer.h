@@ -221,12 +221,13 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 	       resolver_entries(s->generation, (const union address *)s->asked.server);
 }
 
-/* An answer without an address, but whole, is the answer nevertheless. */
+/* No such name, or no such address, is the answer nevertheless. Another error (SERVFAIL) may be followed by a better one. */
 static __noinline int forget_unless_more(struct job *job, int why)
 {
 	struct fqdn_pending *question = job->question;
+	bool no_name = why == FQDN_COUNT_ANSWER_ERROR && (job->s->message[3] & DNS_RCODE) == RCODE_NXDOMAIN;
 
-	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || (why == FQDN_COUNT_ANSWER_ERROR && repeats_question(job->s, question))))
+	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || (no_name && repeats_question(job->s, question))))
 		forget_question(question);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #define DNS_FLAG_CD 0x10
 #define DNS_OPCODE 0x78
 #define DNS_RCODE 0x0f
+#define RCODE_NXDOMAIN 3
 #define TYPE_A 1
 #define TYPE_CNAME 5
 #define TYPE_AAAA 28
