@@ -63,7 +63,7 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 {
 	struct scratch *s = job->s;
 	__u16 port = s->flow.dest_port;
-	__u64 cookie = bpf_get_socket_cookie(job->skb);
+	__u64 cookie = cookie_of(job->skb, sock);
 	int why;
 
 	s->server = s->flow.dest;

@@ -67,7 +67,7 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 
 	segment->key.back = 1;
 	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
-	if (!stream || stream->cookie != segment->key.cookie || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
+	if (!stream || stream->cookie != segment->key.cookie || stream->back[3] == DEAF || !is_plausible(sk, f) || open_head(&segment->job, &head))
 		return PASS;
 	/* This hook runs without the socket's lock. Who comes while another CPU reads comes again. */
 	if (__sync_val_compare_and_swap(&stream->busy, 0, 1)) {
@@ -135,7 +135,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		start_sweep(node);
 		return verdict;
 	}
-	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
+	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_head(&segment.job, &head))
 		return PASS;
 	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
 		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
@@ -155,7 +155,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	}
 	if (load_message(&segment.job)) {
-		set_asked(segment.job.s, bpf_get_socket_cookie(skb), &f.source, f.source_port);
+		set_asked(segment.job.s, cookie_of(skb, sock), &f.source, f.source_port);
 		count(take_answer(&segment.job, node));
 	} else {
 		count(FQDN_COUNT_ANSWER_TOO_LONG);

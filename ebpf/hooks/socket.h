@@ -16,6 +16,7 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 	if (!sock)
 		return PASS;
 	sock->netns = bpf_get_netns_cookie(ctx);
+	sock->cookie = bpf_get_socket_cookie(ctx);
 	sock->creator = bpf_get_current_cgroup_id();
 	sock->tgid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(sock->comm, sizeof(sock->comm));

@@ -643,7 +643,7 @@ struct fqdn_sock {
 	__u32 queued; /* Length of the send queue, as a sequence number, by what passed the program of `streams`. */
 	__u64 version; /* Version of the binding that allowed the flow. */
 	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
-	__u64 cookie; /* Cookie of the socket, for a connection with `SOCK_STREAM`. */
+	__u64 cookie; /* Cookie of the socket; 0 = not known. */
 	__u64 asked_by; /* Thread that asked. */
 	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
 	__u32 tgid; /* Process that made the socket. */

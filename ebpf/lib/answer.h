@@ -247,10 +247,10 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 		forget_unless_more(job, why);
 		return why;
 	}
+	forget_question(job->question); /* its place; what stands there is ours until we give it back */
 	if (!keep_name(job, node, s->now + s->longest * SECOND))
 		return FQDN_COUNT_NAMES_FULL;
 	bpf_loop(s->got, learn_step, job, 0);
-	forget_question(job->question);
 	return FQDN_COUNT_ANSWER_LEARNED;
 }
 

@@ -28,21 +28,13 @@ static __noinline int refuse(__u64 cgroup, __u32 reason)
 	return DROP;
 }
 
-/* Image and head, then the binding for the image just read, never for another. 0, or why the workload is denied. */
+/* 0, or why the workload is denied. */
 static __always_inline int open_head(struct job *job, const struct fqdn_image_head **head)
 {
 	if (!open_image(job))
 		return FQDN_COUNT_IMAGE_MISSING;
 	*head = job->head;
 	return 0;
-}
-
-static __always_inline int open_binding(struct job *job, __u64 cgroup, const struct fqdn_image_head *head)
-{
-	struct fqdn_binding_key key = { .cgroup = cgroup, .generation = head->generation };
-
-	job->binding = bpf_map_lookup_elem(&bindings, &key);
-	return job->binding ? 0 : FQDN_COUNT_BINDING_MISSING;
 }
 
 static __always_inline int open_policy(struct job *job, __u64 cgroup, const struct fqdn_image_head **head)

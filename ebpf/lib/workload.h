@@ -156,6 +156,11 @@ static __always_inline int in_own_netns(const struct fqdn_sock *sock, const stru
 	return sock && sock->netns && sock->netns != node->host_netns;
 }
 
+static __always_inline __u64 cookie_of(struct __sk_buff *skb, const struct fqdn_sock *sock)
+{
+	return sock && sock->cookie ? sock->cookie : bpf_get_socket_cookie(skb);
+}
+
 /* The image that is active. INVARIANT (I2): called once for each packet. */
 static __always_inline int open_image(struct job *job)
 {
@@ -166,6 +171,15 @@ static __always_inline int open_image(struct job *job)
 		return 0;
 	job->head = (void *)image_block(job, 0);
 	return job->head != NULL;
+}
+
+/* The binding for the image just read, never for another. 0, or why the workload is denied. */
+static __always_inline int open_binding(struct job *job, __u64 cgroup, const struct fqdn_image_head *head)
+{
+	struct fqdn_binding_key key = { .cgroup = cgroup, .generation = head->generation };
+
+	job->binding = bpf_map_lookup_elem(&bindings, &key);
+	return job->binding ? 0 : FQDN_COUNT_BINDING_MISSING;
 }
 
 /* What a judgement needs of the image that was opened. */

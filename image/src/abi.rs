@@ -770,7 +770,7 @@ records! {
         120 version: u64,
         /// Address that connect or sendmsg asked for last, before any translation.
         128 asked: [u8; 16],
-        /// Cookie of the socket, for a connection with `SOCK_STREAM`.
+        /// Cookie of the socket; 0 = not known.
         144 cookie: u64,
         /// Thread that asked.
         152 asked_by: u64,
