@@ -74,7 +74,7 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 		count(FQDN_COUNT_SEGMENT_LATE);
 		return DROP;
 	}
-	if (begin(&segment->job, head, cgroup, segment->sock, f)) {
+	if (begin_to_hear(&segment->job, head, cgroup, segment->sock, f)) {
 		__sync_lock_test_and_set(&stream->busy, 0);
 		count(FQDN_COUNT_SCRATCH_BUSY);
 		return DROP;
@@ -149,7 +149,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		count(FQDN_COUNT_ANSWER_LOCAL);
 		return PASS;
 	}
-	why = begin(&segment.job, head, cgroup, sock, &f);
+	why = begin_to_hear(&segment.job, head, cgroup, sock, &f);
 	if (why) {
 		count(why);
 		return PASS;
