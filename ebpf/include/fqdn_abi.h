@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xd0603ce372200072ULL
+#define FQDN_ABI 0x538b82575041eea5ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -69,7 +69,7 @@
 #define FQDN_SPOKEN_BITS 0x10000U /* Bits of half of what a workload has spoken to, a power of two. */
 #define FQDN_SPOKEN_MS 0x927c0U /* Milliseconds after which the older half is forgotten. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
-#define FQDN_SWEEP_MS 20U /* Milliseconds between two runs of the sweep. */
+#define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
 
 #define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
 #define FQDN_COUNT_ALLOWED_REPLY 1U /* packet of a server to a peer that came in */

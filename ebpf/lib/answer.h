@@ -202,7 +202,7 @@ static __always_inline struct fqdn_pending *find_question(const struct scratch *
 	page = pending_page(s, &first);
 	if (!page)
 		return NULL;
-	for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+	ROLLED for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
 		struct fqdn_pending *have = PENDING_PLACE(page, first, way);
 
 		if (!is_asked(have, &s->asked) || !take_pending(have))

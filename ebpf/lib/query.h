@@ -188,7 +188,7 @@ static __always_inline struct fqdn_pending *place_for_question(const struct scra
 	page = pending_page(s, &first);
 	if (!page)
 		return NULL;
-	for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+	ROLLED for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
 		have = PENDING_PLACE(page, first, way);
 		if (is_free(have, s) && take_pending(have)) {
 			if (is_free(have, s)) /* still, now that it is ours */

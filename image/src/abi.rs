@@ -237,7 +237,7 @@ constants! {
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
     /// Milliseconds between two runs of the sweep.
-    SWEEP_MS: u32 = 20;
+    SWEEP_MS: u32 = 50;
 }
 
 reasons! {
