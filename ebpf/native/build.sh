@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The parser for user space, with sanitizers: build.sh OUT [-DFUZZ -fsanitize=fuzzer]
+# The parser for user space, with sanitizers: build.sh OUT [-DFUZZ -fsanitize=fuzzer]. Exit 3 = there is no such compiler here.
 set -eu
+echo 'int main(void) { return 0; }' | clang-19 -fsanitize=address,undefined -x c - -o /dev/null 2>/dev/null || exit 3
 cd "$(dirname "$0")/.."
 out=$1
 shift

@@ -36,6 +36,8 @@ static __always_inline long bpf_loop(__u32 count, void *step, void *context, __u
 #define bpf_get_current_ancestor_cgroup_id(level) 0ULL
 #define bpf_get_smp_processor_id() 0U
 #define bpf_ktime_get_boot_ns() 0ULL
+#define bpf_ktime_get_coarse_ns() 0ULL
+#define bpf_get_socket_cookie(skb) 0ULL
 #define bpf_ktime_get_ns() 0ULL
 #define bpf_spin_lock(lock) ((void)(lock))
 #define bpf_spin_unlock(lock) ((void)(lock))

@@ -100,9 +100,11 @@ impl Native {
     fn new() -> Option<Native> {
         let path = std::env::temp_dir().join(format!("fqdn-native-{}", std::process::id()));
         let build = concat!(env!("CARGO_MANIFEST_DIR"), "/../native/build.sh");
-        if !Command::new(build).arg(&path).status().ok()?.success() {
+        let built = Command::new(build).arg(&path).status().unwrap();
+        if built.code() == Some(3) {
             return None;
         }
+        assert!(built.success(), "the parser compiles for user space");
         let mut child = Command::new(&path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Some(Native { child, said, path })
