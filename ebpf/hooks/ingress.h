@@ -67,14 +67,14 @@ static __always_inline int hear_segment(struct segment *segment, struct bpf_sock
 
 	segment->key.back = 1;
 	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
-	if (!stream || stream->cookie != segment->key.cookie || stream->back[3] == DEAF || !is_plausible(sk, f) || open_head(&segment->job, &head))
+	if (!stream || stream->cookie != segment->key.cookie || stream->back[3] == DEAF || !is_plausible(sk, f) || open_policy(&segment->job, cgroup, &head))
 		return PASS;
 	/* This hook runs without the socket's lock. Who comes while another CPU reads comes again. */
 	if (__sync_val_compare_and_swap(&stream->busy, 0, 1)) {
 		count(FQDN_COUNT_SEGMENT_LATE);
 		return DROP;
 	}
-	if (begin_to_hear(&segment->job, head, cgroup, segment->sock, f)) {
+	if (begin(&segment->job, head, cgroup, segment->sock, f)) {
 		__sync_lock_test_and_set(&stream->busy, 0);
 		count(FQDN_COUNT_SCRATCH_BUSY);
 		return DROP;
@@ -135,7 +135,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		start_sweep(node);
 		return verdict;
 	}
-	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_head(&segment.job, &head))
+	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
 		return PASS;
 	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
 		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
@@ -149,7 +149,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		count(FQDN_COUNT_ANSWER_LOCAL);
 		return PASS;
 	}
-	why = begin_to_hear(&segment.job, head, cgroup, sock, &f);
+	why = begin(&segment.job, head, cgroup, sock, &f);
 	if (why) {
 		count(why);
 		return PASS;

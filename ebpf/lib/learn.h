@@ -139,12 +139,6 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct scra
 	return done;
 }
 
-/* Nothing before here has asked what the rules are, and whose. */
-static __noinline int find_rules(struct job *job)
-{
-	return job->head && open_tables(job) && !open_binding(job, job->s->cgroup, job->head);
-}
-
 static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s)
 {
 	int done;
@@ -178,9 +172,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	value = bpf_map_lookup_elem(&learned, key);
 	if (value && learn_longer(value, s))
 		return FQDN_COUNT_ADDRESS_LEARNED;
-	if ((!job->binding || !job->rows) && !find_rules(job))
-		return FQDN_COUNT_BINDING_MISSING;
-	if (!job->binding || !job->rows || !may_learn(job))
+	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
 	if (!value) {
 		__builtin_memset(&s->learned, 0, sizeof(s->learned));

@@ -119,7 +119,7 @@ static long name_steps(__u32 i, struct job *job)
 	return SEVERAL(name_step, job);
 }
 
-/* Folds the letters, and clears what the last label's copy left behind the name in its last word. */
+/* Folds the letters, and clears the root's octet, which nobody has copied, and what is behind it in the last word. */
 static __always_inline void settle_name(__u8 *bytes, const __u32 *length)
 {
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
@@ -127,7 +127,7 @@ static __always_inline void settle_name(__u8 *bytes, const __u32 *length)
 
 		if ((__s32)left <= 0)
 			break;
-		((__u64 *)bytes)[k] = lower8(((__u64 *)bytes)[k]) & first_bytes((__s32)left);
+		((__u64 *)bytes)[k] = lower8(((__u64 *)bytes)[k]) & first_bytes((__s32)left - 1);
 	}
 }
 

@@ -48,10 +48,12 @@ static __always_inline int open_policy(struct job *job, __u64 cgroup, const stru
  * A working buffer, and what a judgement begins with. 0, or why there is none. `sock`: what was learned counts in the
  * socket's network namespace; unknown = only for other such sockets.
  */
-static __always_inline int begin_to_hear(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
+static __always_inline int begin(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
 {
 	struct scratch *s;
 
+	if (!open_tables(job))
+		return FQDN_COUNT_IMAGE_MISSING;
 	s = take_scratch();
 	if (!s)
 		return FQDN_COUNT_SCRATCH_BUSY;
@@ -63,12 +65,6 @@ static __always_inline int begin_to_hear(struct job *job, const struct fqdn_imag
 	s->now = present_time();
 	s->flow = *f;
 	return 0;
-}
-
-/* The same, to judge. */
-static __always_inline int begin(struct job *job, const struct fqdn_image_head *head, __u64 cgroup, const struct fqdn_sock *sock, const struct flow *f)
-{
-	return open_tables(job) ? begin_to_hear(job, head, cgroup, sock, f) : FQDN_COUNT_IMAGE_MISSING;
 }
 
 /* RFC 1035 section 4.1.1, RFC 2308 section 2: NXDOMAIN, no data, REFUSED. */
