@@ -39,6 +39,8 @@ static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock
 
 #define SPOKEN_WORDS (FQDN_SPOKEN_BITS / 64)
 #define SPOKEN_AT_ONCE 16
+/* Nanoseconds for which a flow may be passed without a mark: half of what a mark lasts at least. */
+#define MARKED_AGAIN (FQDN_SPOKEN_MS * 1000000ULL / 2)
 
 _Static_assert(sizeof(((struct fqdn_spoken *)0)->bits) == 2 * SPOKEN_WORDS * 8, "two halves");
 

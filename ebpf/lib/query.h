@@ -186,8 +186,10 @@ static __always_inline struct fqdn_pending *place_for_question(const struct scra
 	__u64 time = ~0ULL;
 
 	page = pending_page(s, &first);
-	if (!page)
+	if (!page) {
+		count(FQDN_COUNT_QUERY_PENDING_FULL);
 		return NULL;
+	}
 	ROLLED for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
 		have = PENDING_PLACE(page, first, way);
 		if (is_free(have, s) && take_pending(have)) {
