@@ -190,12 +190,21 @@ fn remove(name: &str) {
     let pins = Pins::new(Path::new(&format!("/sys/fs/bpf/{name}")));
     let _ = programs::unload(&pins);
     let script = format!(
-        "for n in {name}-c {name}-s {name}-x; do ip netns pids $n 2>/dev/null | xargs -r kill -9; ip netns del $n 2>/dev/null; done
+        "for n in {name}-c {name}-s {name}-x {name}-p {name}-n; do ip netns pids $n 2>/dev/null | xargs -r kill -9; ip netns del $n 2>/dev/null; done
          c=$(awk '{{ for (i = 7; i < NF; i++) if ($i == \"-\" && $(i+1) == \"cgroup2\") {{ print $5; exit }} }}' /proc/self/mountinfo)/{name}
          [ -d $c ] || exit 0
          echo 1 > $c/cgroup.kill; for i in 1 2 3 4 5 6 7 8 9 10; do find $c -depth -type d -exec rmdir {{}} + 2>/dev/null; [ -d $c ] || exit 0; sleep 0.1; done"
     );
     let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+}
+
+/// False = nft is not here, and that is said.
+pub fn has_nft() -> bool {
+    let has = Command::new("nft").arg("--version").output().is_ok();
+    if !has {
+        println!("NOT RUN  nft is not installed (apt-get install nftables)");
+    }
+    has
 }
 
 pub fn probe() -> String {

@@ -159,6 +159,11 @@ fn accounting() -> Option<PathBuf> {
     path.join("cpuacct.usage").exists().then_some(path)
 }
 
+/// Pairs of runs, the names of each, and the pairs of one workload: all of them are learned within its share.
+const PAIRS: usize = 120;
+const NAMES: u64 = 200;
+const PAIRS_OF_ONE: usize = 15;
+
 fn round_trips() {
     let node = Node::new("roundtrip", &compile(&web_policy(&["**.example.test"])));
     let accounting = accounting();
@@ -166,43 +171,53 @@ fn round_trips() {
         fs::write(group.join("cgroup.procs"), "0").unwrap(); // what is started from here on is counted
     }
     let node = node.with_network();
-    let workload = node.workload("w");
-    node.bind(&workload, "app=web");
-    fqdn_load::bind::cover(&node.pins, &Netns::File(format!("/run/netns/{}", node.netns("c")).into())).unwrap();
-    // Beside the attach point, and behind a device of its own: no program sees it.
+    let workloads: Vec<PathBuf> = (0..PAIRS / PAIRS_OF_ONE).map(|i| node.workload(&format!("w{i}"))).collect();
+    workloads.iter().for_each(|w| node.bind(w, "app=web"));
+    // As a cluster is wired: pod, veth, node, veth, server; `x` is another pod, which no program sees.
     let free = node.cgroup.with_file_name("fqdn-t-free");
     fs::create_dir_all(&free).unwrap();
-    let (x, s) = (node.netns("x"), node.netns("s"));
+    let [p, x, n, s] = ["p", "x", "n", "s"].map(|side| node.netns(side));
     sh(&format!(
-        "ip netns add {x}; ip link add veth1 netns {x} type veth peer name veth1 netns {s}
-         ip -n {x} addr add 10.198.0.9/32 dev veth1; ip -n {x} link set lo up; ip -n {x} link set veth1 up
-         ip -n {s} link set veth1 up; ip -n {s} route add 10.198.0.9/32 dev veth1 src {RESOLVER}
-         ip -n {x} route add {RESOLVER}/32 dev veth1 src 10.198.0.9"
+        "ip netns add {n}; ip netns exec {n} sysctl -qw net.ipv4.ip_forward=1
+         ip link add veth1 netns {n} type veth peer name veth1 netns {s}
+         ip -n {n} addr add 10.199.0.1/24 dev veth1; ip -n {n} link set veth1 up; ip -n {n} route add {RESOLVER}/32 via 10.199.0.2
+         ip -n {s} addr add 10.199.0.2/24 dev veth1; ip -n {s} link set veth1 up; ip -n {s} route add 10.199.0.0/16 via 10.199.0.1"
     ));
+    for (pod, side, net) in [(&p, "pod0", "10.199.1"), (&x, "pod1", "10.199.2")] {
+        sh(&format!(
+            "ip netns add {pod}; ip link add veth0 netns {pod} type veth peer name {side} netns {n}
+             ip -n {pod} addr add {net}.2/24 dev veth0; ip -n {pod} link set lo up; ip -n {pod} link set veth0 up
+             ip -n {n} addr add {net}.1/24 dev {side}; ip -n {n} link set {side} up; ip -n {pod} route add default via {net}.1"
+        ));
+    }
+    fqdn_load::bind::cover(&node.pins, &Netns::File(format!("/run/netns/{p}").into())).unwrap();
     // The server on one CPU, the clients on the other: whoever shares a CPU with the server saves itself a wake-up.
     let pin =
         |cpu: u32, what: &str| sh(&format!("for p in $(pgrep -f 'probe {what}'); do taskset -apc {cpu} $p >/dev/null; done"));
     pin(1, "serve");
-    let mut with = node.start(&workload, &["latency"]);
-    let mut without = node.start_in("x", &free, &["latency"]);
-    assert_eq!([with.line(), without.line()], ["ready", "ready"]);
+    let mut with: Vec<_> = workloads.iter().map(|w| node.start_in("p", w, &["latency"])).collect();
+    let mut without: Vec<_> = workloads.iter().map(|_| node.start_in("x", &free, &["latency"])).collect();
+    with.iter_mut().chain(&mut without).for_each(|agent| assert_eq!(agent.line(), "ready"));
     pin(0, "latency");
     let numbers = |line: &str| line.split(' ').map(|n| n.parse::<f64>().unwrap()).collect::<Vec<f64>>();
     let mut first = 0u64;
     let mut ask = |agent: &mut kernel_tests::Agent, suffix: &str| {
-        first += 400;
-        numbers(&agent.tell(&format!("400 {first} {suffix}")))
+        first += NAMES;
+        numbers(&agent.tell(&format!("{NAMES} {first} {suffix}")))
     };
-    ask(&mut with, "example.test");
-    ask(&mut without, "example.test");
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
-    for turn in 0..60 {
+    for turn in 0..PAIRS {
+        let (with, without) = (&mut with[turn / PAIRS_OF_ONE], &mut without[turn / PAIRS_OF_ONE]);
+        if turn % PAIRS_OF_ONE == 0 {
+            ask(with, "example.test");
+            ask(without, "example.test");
+        }
         let (a, b) = if turn % 2 == 0 {
-            let a = ask(&mut with, "example.test");
-            (a, ask(&mut without, "example.test"))
+            let a = ask(with, "example.test");
+            (a, ask(without, "example.test"))
         } else {
-            let b = ask(&mut without, "example.test");
-            (ask(&mut with, "example.test"), b)
+            let b = ask(without, "example.test");
+            (ask(with, "example.test"), b)
         };
         p50.push((a[0], b[0]));
         p99.push((a[1], b[1]));
@@ -219,10 +234,17 @@ fn round_trips() {
     };
     show("round trip, p50", &p50);
     show("round trip, p99", &p99);
-    let mut refused: Vec<f64> = (0..20).map(|_| ask(&mut with, "evil.test")[0]).collect();
+    let asked = (PAIRS + workloads.len()) as u64 * NAMES;
+    assert_eq!((node.counter("address-learned"), node.counter("names-full")), (asked, 0), "every answer taught");
+    let mut refused: Vec<f64> = (0..20).map(|_| ask(&mut with[0], "evil.test")[0]).collect();
     println!("refused name, p50            {:.1} us", median(&mut refused) / 1e3);
     drop((with, without));
-    saturated(&node, &workload, &free, accounting.as_deref());
+    let workload = node.workload("s");
+    node.bind(&workload, "app=web");
+    println!("saturated, of 2,000 names:");
+    saturated(&node, &workload, &free, accounting.as_deref(), false);
+    println!("saturated, of fresh names, most of them beyond the workload's share:");
+    saturated(&node, &workload, &free, accounting.as_deref(), true);
     let _ = fs::remove_dir(&free);
     if let Some(group) = &accounting {
         fs::write("/sys/fs/cgroup/cpuacct/cgroup.procs", "0").unwrap();
@@ -231,14 +253,16 @@ fn round_trips() {
     }
 }
 
-fn saturated(node: &Node, workload: &Path, free: &Path, accounting: Option<&Path>) {
+fn saturated(node: &Node, workload: &Path, free: &Path, accounting: Option<&Path>, fresh: bool) {
+    let names = if fresh { 100_000 } else { 2_000 };
     let used = || accounting.map_or(0.0, |g| fs::read_to_string(g.join("cpuacct.usage")).unwrap().trim().parse::<f64>().unwrap());
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for turn in 0..20 {
+        let first = if fresh { turn * names } else { 0 };
         let run = |cgroup: &Path| {
             let before = used();
-            let side = if cgroup == free { "x" } else { "c" };
-            let line = node.start_in(side, cgroup, &["saturate", "0.5", &(turn * 200_000).to_string()]).line();
+            let side = if cgroup == free { "x" } else { "p" };
+            let line = node.start_in(side, cgroup, &["saturate", "0.5", &first.to_string(), &names.to_string()]).line();
             let (answers, rate) = line.split_once(' ').unwrap();
             (rate.parse::<f64>().unwrap(), (used() - before) / answers.parse::<f64>().unwrap())
         };

@@ -153,17 +153,20 @@ pub fn latency() {
     }
 }
 
-/// Arguments: seconds, first number. Always 64 questions on their way; answers a second.
+/// Arguments: seconds, first number, names until they begin again. Always 64 questions on their way; answers a second.
 pub fn saturate(arguments: &[String]) {
-    let (seconds, mut n): (f64, u64) = (arguments[0].parse().unwrap(), arguments[1].parse().unwrap());
+    let seconds: f64 = arguments[0].parse().unwrap();
+    let (first, names): (u64, u64) = (arguments[1].parse().unwrap(), arguments[2].parse().unwrap());
+    let mut asked = 0u64;
     let socket = client();
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     socket.connect((RESOLVER, 53)).unwrap();
     let mut room = [0; 2048];
     let mut ask = || {
+        let n = first + asked % names;
         let name = format!("ip-10-200-{}-{}.n{n}.example.test", n >> 8 & 255, n & 255);
-        let _ = socket.send(&query(n as u16, &wire(&name), 1));
-        n += 1;
+        let _ = socket.send(&query(asked as u16, &wire(&name), 1));
+        asked += 1;
     };
     let start = std::time::Instant::now();
     let mut answers = 0u64;
