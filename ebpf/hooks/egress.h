@@ -89,6 +89,8 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	}
 	set_asked(s, cookie, &s->server, port);
 	await_answer(job);
+	if (sock && s->busy_socket && !(sock->flags & FQDN_SOCK_BUSY))
+		set_flags(sock, FQDN_SOCK_BUSY);
 	return PASS;
 }
 

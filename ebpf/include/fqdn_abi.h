@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x538b82575041eea5ULL
+#define FQDN_ABI 0x5a751d0fbc1eef35ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -51,6 +51,7 @@
 #define FQDN_RECORDS_MAX 4096U /* Most records of an answer that are read; more teach nothing. */
 #define FQDN_ADDRESSES_MAX 256U /* Most addresses of an answer; more teach nothing. */
 #define FQDN_PENDING_PAGES 32U /* Pages of a workload's questions that wait for their answers. */
+#define FQDN_CARRIED_MAX 96U /* Octets of a name that may stand with the address that it led to. */
 #define FQDN_PENDING_SLOTS 8U /* Questions of a page; where they are taken, the next one takes the place of an older one of its own workload. */
 #define FQDN_PENDING_WAYS 4U /* Places of a page among which a question chooses. */
 #define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
@@ -64,6 +65,7 @@
 #define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
 #define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port, whose every byte is judged. */
 #define FQDN_SOCK_HEARD 16U /* Socket flag: a datagram socket that a peer from outside has sent to. */
+#define FQDN_SOCK_BUSY 32U /* Socket flag: more questions waited at once than find a place in the socket's own page. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_SPOKEN_BITS 0x10000U /* Bits of half of what a workload has spoken to, a power of two. */
@@ -455,6 +457,21 @@ _Static_assert(__builtin_offsetof(struct fqdn_question, id) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_question, port) == 26, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_question, proto) == 28, "offset");
 
+/* Value of `names`, by keyed hash of the name. */
+struct fqdn_name {
+	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
+	__u64 owner; /* Workload whose share it takes. */
+	__u32 len; /* Length on the wire. */
+	__u32 pad; /* Zero. */
+	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing. */
+};
+_Static_assert(sizeof(struct fqdn_name) == 280, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_name, until) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, owner) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, len) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, pad) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, bytes) == 24, "offset");
+
 /* A question on its way. */
 struct fqdn_pending {
 	__u32 busy; /* 1 while one CPU reads or writes it. */
@@ -464,11 +481,11 @@ struct fqdn_pending {
 	struct fqdn_question asked; /* What its answer must fit. */
 	__u64 generation; /* Image that allowed the question. */
 	__u32 class; /* Class of the name in that image. */
-	__u16 name_len; /* Length of the name on the wire. */
 	__u16 qtype; /* Query type. */
-	__u8 name[256]; /* Name on the wire, lower case, zero-padded to 8 bytes. */
+	__u16 pad; /* Zero. */
+	struct fqdn_name name; /* Name asked for, as it will stand in `names`. */
 };
-_Static_assert(sizeof(struct fqdn_pending) == 320, "size");
+_Static_assert(sizeof(struct fqdn_pending) == 344, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, busy) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, plain) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, resolver) == 6, "offset");
@@ -476,8 +493,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending, time) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, asked) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, class) == 56, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, name_len) == 60, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 62, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 60, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, pad) == 62, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
 
 /* Key of `pending`, chosen by a hash of the question. */
@@ -493,7 +510,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending_key, page) == 8, "offset")
 struct fqdn_pending_page {
 	struct fqdn_pending slots[8]; /* The questions. */
 };
-_Static_assert(sizeof(struct fqdn_pending_page) == 2560, "size");
+_Static_assert(sizeof(struct fqdn_pending_page) == 2752, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_pending_page, slots) == 0, "offset");
 
 /* Value of `usage`, by workload: what it takes of the maps that all share. */
@@ -597,29 +614,22 @@ struct fqdn_learned {
 	__u8 addr[16]; /* As in the key. */
 	struct fqdn_learned_name names[8]; /* The names. */
 	__u64 netns; /* As in the key. */
+	__u64 carried; /* Key of the name that stands below, and not in `names`: the only one that led here when the address was new. */
+	__u32 carried_len; /* Its length on the wire; 0 = none. */
+	__u32 pad2; /* Zero. */
+	__u8 carried_bytes[96]; /* It, as in `names`. */
 };
-_Static_assert(sizeof(struct fqdn_learned) == 296, "size");
+_Static_assert(sizeof(struct fqdn_learned) == 408, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, lock) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, cgroup) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, addr) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, names) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, netns) == 288, "offset");
-
-/* Value of `names`, by keyed hash of the name. */
-struct fqdn_name {
-	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
-	__u32 len; /* Length on the wire. */
-	__u32 pad; /* Zero. */
-	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded. */
-	__u64 owner; /* Workload whose share it takes. */
-};
-_Static_assert(sizeof(struct fqdn_name) == 280, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_name, until) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_name, len) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_name, pad) == 12, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_name, bytes) == 16, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_name, owner) == 272, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, carried) == 296, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, carried_len) == 304, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, pad2) == 308, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, carried_bytes) == 312, "offset");
 
 /* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. */
 struct fqdn_sock {

@@ -121,14 +121,14 @@ static __always_inline int repeats_question(const struct scratch *s, const struc
 {
 	__u64 differ = 0;
 
-	if (DNS_HEADER + question->name_len + 4 > s->length)
+	if (DNS_HEADER + question->name.len + 4 > s->length)
 		return 0;
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
-		__u32 left = READ_ONCE(question->name_len) - 8 * k;
+		__u32 left = READ_ONCE(question->name.len) - 8 * k;
 
 		if ((__s32)left <= 0)
 			break;
-		differ |= (lower8(*(const __u64 *)(s->message + DNS_HEADER + 8 * k)) ^ ((const __u64 *)question->name)[k]) & first_bytes((__s32)left);
+		differ |= (lower8(*(const __u64 *)(s->message + DNS_HEADER + 8 * k)) ^ ((const __u64 *)question->name.bytes)[k]) & first_bytes((__s32)left);
 		OPAQUE(differ);
 	}
 	return differ == 0;
@@ -153,7 +153,7 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_TOO_LONG;
 	if (!question)
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
-	at = DNS_HEADER + question->name_len;
+	at = DNS_HEADER + question->name.len;
 	s->qtype = question->qtype;
 	if (!repeats_question(s, question) || be16_at(s, at) != s->qtype || be16_at(s, at + 2) != CLASS_IN)
 		return FQDN_COUNT_ANSWER_MISMATCH;
@@ -176,9 +176,9 @@ static __noinline int read_answer(struct job *job)
 static long learn_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 at;
+	__u32 at = s->address_at[i & (FQDN_ADDRESSES_MAX - 1)];
+	__u32 ttl = s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)], why;
 
-	at = s->address_at[i & (FQDN_ADDRESSES_MAX - 1)];
 	if (at & ADDRESS_IS_V6) {
 		at &= FQDN_MESSAGE_MAX - 1;
 		__builtin_memcpy(s->flow.dest.bytes, s->message + at, 16);
@@ -189,20 +189,22 @@ static long learn_step(__u32 i, struct job *job)
 		__builtin_memcpy(&v4, s->message + at, 4);
 		map_v4(&s->flow.dest, v4);
 	}
-	count(learn_address(job, s->now + s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)] * SECOND));
+	why = learn_address(job, ttl ? s->holds_from + ttl * SECOND : s->now);
+	if (s->name_kept == NAME_FINDS_NO_ROOM)
+		return 1;
+	count(why);
 	return 0;
 }
 
-/* The question that the message answers, taken; NULL = none waits. */
-static __always_inline struct fqdn_pending *find_question(const struct scratch *s)
+static __always_inline struct fqdn_pending *find_waiting(const struct scratch *s, bool busy)
 {
 	struct fqdn_pending_page *page;
 	__u32 first;
 
-	page = pending_page(s, &first);
+	page = pending_page(s, busy, &first);
 	if (!page)
 		return NULL;
-	ROLLED for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+	ROLLED for (__u32 way = 0; way < PENDING_WAYS_OF(busy); way++) {
 		struct fqdn_pending *have = PENDING_PLACE(page, first, way);
 
 		if (!is_asked(have, &s->asked) || !take_pending(have))
@@ -212,6 +214,15 @@ static __always_inline struct fqdn_pending *find_question(const struct scratch *
 		give_pending(have);
 	}
 	return NULL;
+}
+
+/* The question that the message answers, taken; NULL = none waits. */
+static __always_inline struct fqdn_pending *find_question(const struct scratch *s)
+{
+	bool busy = s->busy_socket;
+	struct fqdn_pending *question = find_waiting(s, busy);
+
+	return question ? question : find_waiting(s, !busy);
 }
 
 /* Its server was a resolver when the question was asked, or is one now. */
@@ -248,10 +259,14 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 		return why;
 	}
 	forget_question(job->question); /* its place; what stands there is ours until we give it back */
-	if (!keep_name(job, node, s->now + s->longest * SECOND))
-		return FQDN_COUNT_NAMES_FULL;
+	if (!job->question)
+		return FQDN_COUNT_ANSWER_UNSOLICITED;
+	s->name_key = hash_name(&job->question->name, node);
+	s->name_kept = NAME_NOT_LOOKED_FOR;
+	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
+	s->holds_from = s->now | ((1ULL << 28) - 1);
 	bpf_loop(s->got, learn_step, job, 0);
-	return FQDN_COUNT_ANSWER_LEARNED;
+	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
 }
 
 /* The whole answer in `message`, from the server in `asked`; gives the reason to count. */

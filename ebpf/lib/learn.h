@@ -19,17 +19,15 @@ static __always_inline int queue_sweep(const void *item)
 }
 
 /* The question's name gets, or has, its place in `names`; the bytes are compared (bypass: crafted hashes). */
-static __noinline int keep_name(struct job *job, const struct fqdn_node *node, __u64 until)
+static __noinline int keep_name(struct job *job)
 {
 	struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
+	__u64 key = s->name_key, until = s->holds_from + s->longest * SECOND;
 	struct fqdn_name *name;
-	__u64 key;
 
 	if (!question)
 		return 0;
-	key = hash_name(question, node);
-	s->name_key = key;
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
 		struct fqdn_usage *share = usage_of_workload(s->cgroup);
@@ -38,23 +36,29 @@ static __noinline int keep_name(struct job *job, const struct fqdn_node *node, _
 		__builtin_memcpy(item.key, &key, 8);
 		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
-		s->read.until = until;
-		s->read.len = question->name_len;
-		s->read.owner = s->cgroup;
-		ROLLED for (__u32 k = 0; k < NAME_WORDS; k++)
-			((__u64 *)s->read.bytes)[k] = 8 * k < READ_ONCE(s->read.len) ? ((const __u64 *)question->name)[k] : 0;
+		question->name.until = until;
 		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
-		if (!queue_sweep(&item) || bpf_map_update_elem(&names, &key, &s->read, BPF_NOEXIST))
-			give_share(&share->names);
+		if (queue_sweep(&item) && bpf_map_update_elem(&names, &key, &question->name, BPF_NOEXIST) == 0)
+			return 1;
+		give_share(&share->names);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
 			return 0;
 	}
-	if (name->len != question->name_len || !same_name(name->bytes, question->name, &name->len))
+	if (name->len != question->name.len || !same_name(name->bytes, question->name.bytes, &name->len))
 		return 0;
 	if (name->until < until)
 		name->until = until;
 	return 1;
+}
+
+static __always_inline bool keeps_name(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	if (s->name_kept == NAME_NOT_LOOKED_FOR)
+		s->name_kept = keep_name(job) ? NAME_KEPT : NAME_FINDS_NO_ROOM;
+	return s->name_kept == NAME_KEPT;
 }
 
 /*
@@ -110,12 +114,10 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 	return 1;
 }
 
-static __always_inline int is_same_element(const struct fqdn_learned *value, const struct fqdn_learned_key *key)
-{
-	return value->cgroup == key->cgroup && value->netns == key->netns && same_address(value->addr, (const union address *)key->addr);
-}
-
-/* The name is there already, under the present image, which says that the address may be learned. */
+/*
+ * The name is there already, under the present image, which says that the address may be learned. One that lasts as long
+ * anyway needs nothing; who extends it has kept the name.
+ */
 static __noinline int learn_longer(struct fqdn_learned *value, const struct scratch *s)
 {
 	const struct fqdn_learned_name *fresh = &s->fresh;
@@ -128,11 +130,12 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct scra
 
 		if (entry->name != fresh->name)
 			continue;
-		if (!entry->learnable || entry->generation != s->generation || fresh->generation != s->generation || !is_same_element(value, key))
+		if (!entry->learnable || entry->generation != s->generation || fresh->generation != s->generation || entry->class != fresh->class ||
+		    !is_same_element(value, key))
 			break;
-		if (entry->expiry < fresh->expiry)
+		done = entry->expiry >= fresh->expiry || s->name_kept == NAME_KEPT || value->carried == fresh->name;
+		if (done && entry->expiry < fresh->expiry)
 			entry->expiry = fresh->expiry;
-		done = 1;
 		break;
 	}
 	bpf_spin_unlock(&value->lock);
@@ -149,6 +152,38 @@ static __noinline int learn_beside(struct fqdn_learned *value, const struct scra
 	return done;
 }
 
+/* The name goes along with the one address that it has, if that is new and nobody will miss it in `names`. */
+static __always_inline bool is_carried(const struct scratch *s, const struct fqdn_pending *question)
+{
+	return s->got == 1 && question->name.len <= FQDN_CARRIED_MAX;
+}
+
+/* The address is new, and this its first name. 0 = another CPU was quicker, or there is no room. */
+static __noinline int learn_alone(struct job *job)
+{
+	const struct fqdn_pending *question = job->question;
+	struct scratch *s = job->s;
+	struct fqdn_usage *share = usage_of_workload(s->cgroup);
+
+	if (!question || !share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
+		return 0;
+	__builtin_memset(&s->learned, 0, sizeof(s->learned));
+	s->learned.cgroup = s->learned_key.cgroup;
+	s->learned.netns = s->learned_key.netns;
+	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
+	s->learned.names[0] = s->fresh;
+	if (is_carried(s, question)) {
+		s->learned.carried = s->name_key;
+		s->learned.carried_len = question->name.len;
+		for (int k = 0; k < FQDN_CARRIED_MAX / 8; k++)
+			((__u64 *)s->learned.carried_bytes)[k] = ((const __u64 *)question->name.bytes)[k];
+	}
+	if (queue_sweep(&s->learned_key) && bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST) == 0)
+		return 1;
+	give_share(&share->learned);
+	return 0;
+}
+
 /* The address of `flow.dest` is learned for the question's name; gives the reason to count. */
 static __always_inline int learn_address(struct job *job, __u64 expiry)
 {
@@ -156,7 +191,6 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	const struct fqdn_pending *question = job->question;
 	struct fqdn_learned_key *key = &s->learned_key;
 	struct fqdn_learned_name *fresh = &s->fresh;
-	struct fqdn_usage *share;
 	struct fqdn_learned *value;
 
 	if (!question)
@@ -166,29 +200,24 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->expiry = expiry;
 	fresh->class = question->class;
 	fresh->plain = question->plain;
-	key->cgroup = s->cgroup;
-	key->netns = s->netns;
-	__builtin_memcpy(key->addr, s->flow.dest.bytes, 16);
+	set_learned_key(s);
 	value = bpf_map_lookup_elem(&learned, key);
+	if (value && learn_longer(value, s))
+		return FQDN_COUNT_ADDRESS_LEARNED;
+	if ((value || !is_carried(s, question)) && !keeps_name(job))
+		return FQDN_COUNT_NAMES_FULL;
 	if (value && learn_longer(value, s))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
 	if (!value) {
-		__builtin_memset(&s->learned, 0, sizeof(s->learned));
-		s->learned.cgroup = key->cgroup;
-		s->learned.netns = key->netns;
-		__builtin_memcpy(s->learned.addr, key->addr, 16);
-		s->learned.names[0] = *fresh;
-		share = usage_of_workload(key->cgroup);
-		if (!share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
-			return FQDN_COUNT_LEARNED_FULL;
-		if (queue_sweep(key) && bpf_map_update_elem(&learned, key, &s->learned, BPF_NOEXIST) == 0)
+		if (learn_alone(job))
 			return FQDN_COUNT_ADDRESS_LEARNED;
-		give_share(&share->learned);
 		value = bpf_map_lookup_elem(&learned, key);
 		if (!value)
 			return FQDN_COUNT_LEARNED_FULL;
+		if (!keeps_name(job))
+			return FQDN_COUNT_NAMES_FULL;
 	}
 	return learn_beside(value, s) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }

@@ -48,6 +48,8 @@ struct flow {
 	__u8 icmp_type;
 	__u8 hop_limit;
 	__u8 pad;
+	__u16 udp_length; /* as its header says, host order */
+	__u16 pad2;
 	__u32 sequence; /* of TCP, host order */
 	__u32 ack;
 };
@@ -82,6 +84,7 @@ static __always_inline void take_transport(const __u8 *head, struct flow *f, __u
 	f->source_port = head[0] << 8 | head[1];
 	f->dest_port = head[2] << 8 | head[3];
 	f->payload = at + 8;
+	f->udp_length = head[4] << 8 | head[5];
 	if (f->proto != PROTO_TCP)
 		return;
 	f->tcp_flags = head[13];

@@ -45,9 +45,9 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 		return;
 	}
 	question->qtype = be16_at(s, s->after);
-	question->name_len = s->name_len;
+	question->name.len = s->name_len;
 	ROLLED for (int k = 0; k < NAME_WORDS; k++)
-		((__u64 *)question->name)[k] = ((__u64 *)s->name)[k];
+		((__u64 *)question->name.bytes)[k] = ((__u64 *)s->name)[k];
 	job->question = question;
 	s->clamp.shortest = 0;
 	s->clamp.longest = ~0U;

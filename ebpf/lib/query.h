@@ -38,11 +38,8 @@ static __always_inline int load_message(struct job *job)
 	struct __sk_buff *skb = job->skb;
 	__u32 at = s->flow.payload;
 	__u32 length = skb->len - at;
-	__u8 udp_length[2];
 
-	if (skb->len < at || bpf_skb_load_bytes(skb, at - 4, udp_length, 2))
-		return 0;
-	if ((udp_length[0] << 8 | udp_length[1]) != length + 8)
+	if (skb->len < at || s->flow.udp_length != length + 8)
 		return 0;
 	OPAQUE(length);
 	/*
@@ -140,18 +137,26 @@ static __always_inline void give_pending(struct fqdn_pending *have)
 }
 
 /*
- * Where to look for the question in `asked`: its page, and in `first` its first place there. The workload can make its
- * own collide, and nobody else's.
+ * Where to look for the question in `asked`: a page, and in `first` its first place there. The socket has a page of its
+ * own, where nearly all sockets find a place, again and again the same; a busy one goes to one of all pages for each
+ * question. The workload can make its own collide, and nobody else's.
  */
-static __always_inline struct fqdn_pending_page *pending_page(const struct scratch *s, __u32 *first)
+static __always_inline struct fqdn_pending_page *pending_page(const struct scratch *s, bool busy, __u32 *first)
 {
 	const __u64 *word = (const __u64 *)&s->asked;
-	__u64 hash = mix(word[0] * 0x9e3779b97f4a7c15ULL ^ word[1] ^ word[2] * 0xff51afd7ed558ccdULL ^ (word[3] << 17 | word[3] >> 47));
-	struct fqdn_pending_key key = { .cgroup = s->cgroup, .page = hash % FQDN_PENDING_PAGES };
+	__u64 hash = word[0] * 0x9e3779b97f4a7c15ULL;
+	struct fqdn_pending_key key = { .cgroup = s->cgroup };
 
+	if (busy)
+		hash ^= word[1] ^ word[2] * 0xff51afd7ed558ccdULL ^ (word[3] << 17 | word[3] >> 47);
+	hash = mix(hash);
+	key.page = hash % FQDN_PENDING_PAGES;
 	*first = hash >> 32;
 	return bpf_map_lookup_elem(&pending, &key);
 }
+
+/* Places to look at: A and AAAA are asked at once. */
+#define PENDING_WAYS_OF(busy) ((busy) ? FQDN_PENDING_WAYS : 2)
 
 #define PENDING_PLACE(page, first, way) (&(page)->slots[((first) + (way)) & (FQDN_PENDING_SLOTS - 1)])
 
@@ -177,20 +182,18 @@ static __always_inline bool is_free(const struct fqdn_pending *have, const struc
 	return !is_waiting(have, s->now) || is_asked(have, &s->asked);
 }
 
-/* A place for the question in `asked`, taken: its own, a free one, or that of the oldest. NULL = not now. */
-static __always_inline struct fqdn_pending *place_for_question(const struct scratch *s)
+/* A place in the page, taken: the question's own or a free one. Else NULL, and `oldest` is there the one to give way. */
+static __always_inline struct fqdn_pending *free_place(const struct scratch *s, bool busy, struct fqdn_pending **oldest)
 {
-	struct fqdn_pending_page *page;
 	struct fqdn_pending *have;
-	__u32 first, oldest = 0;
+	struct fqdn_pending_page *page;
 	__u64 time = ~0ULL;
+	__u32 first;
 
-	page = pending_page(s, &first);
-	if (!page) {
-		count(FQDN_COUNT_QUERY_PENDING_FULL);
+	page = pending_page(s, busy, &first);
+	if (!page)
 		return NULL;
-	}
-	ROLLED for (__u32 way = 0; way < FQDN_PENDING_WAYS; way++) {
+	ROLLED for (__u32 way = 0; way < PENDING_WAYS_OF(busy); way++) {
 		have = PENDING_PLACE(page, first, way);
 		if (is_free(have, s) && take_pending(have)) {
 			if (is_free(have, s)) /* still, now that it is ours */
@@ -199,12 +202,26 @@ static __always_inline struct fqdn_pending *place_for_question(const struct scra
 		}
 		if (have->time < time) {
 			time = have->time;
-			oldest = way;
+			*oldest = have;
 		}
 	}
+	return NULL;
+}
+
+/* A place for the question in `asked`, taken; if need be that of an older one. NULL = not now. */
+static __always_inline struct fqdn_pending *place_for_question(struct scratch *s)
+{
+	bool busy = s->busy_socket;
+	struct fqdn_pending *oldest = NULL, *have = free_place(s, busy, &oldest);
+
+	if (have)
+		return have;
+	s->busy_socket = 1;
+	have = free_place(s, !busy, &oldest);
+	if (have)
+		return have;
 	count(FQDN_COUNT_QUERY_PENDING_FULL);
-	have = PENDING_PLACE(page, first, oldest);
-	return take_pending(have) ? have : NULL;
+	return oldest && take_pending(oldest) ? oldest : NULL;
 }
 
 /* Remembers the question for the answer of the server in `asked`. */
@@ -222,11 +239,12 @@ static __noinline int await_answer(struct job *job)
 	question->plain = s->plain;
 	question->resolver = s->entries && same_address(s->asked.server, &s->flow.dest);
 	question->qtype = s->qtype;
-	question->name_len = s->name_len;
+	question->name.owner = s->cgroup;
+	question->name.len = s->name_len;
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		if (8 * k >= READ_ONCE(s->name_len))
 			break;
-		((__u64 *)question->name)[k] = ((const __u64 *)s->name)[k];
+		((__u64 *)question->name.bytes)[k] = ((const __u64 *)s->name)[k];
 	}
 	give_pending(question);
 	return 1;

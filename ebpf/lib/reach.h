@@ -5,29 +5,58 @@
 
 #include "workload.h"
 
-/* Classes of a name that was learned under another policy: only its bytes can tell. */
-static __always_inline int walk_again(struct job *job, const struct fqdn_name *name)
+static __always_inline int is_same_element(const struct fqdn_learned *value, const struct fqdn_learned_key *key)
 {
-	struct scratch *s = job->s;
+	return value->cgroup == key->cgroup && value->netns == key->netns && same_address(value->addr, (const union address *)key->addr);
+}
 
+static __always_inline int bring_name(struct scratch *s, const struct fqdn_name *name)
+{
 	if (!name)
 		return 0;
 	ROLLED for (int i = 0; i < NAME_WORDS; i++)
 		((__u64 *)s->name)[i] = ((const __u64 *)name->bytes)[i];
+	s->name_len = name->len;
+	return 1;
+}
+
+/* The name of this key that led to the address of `learned_key`, to `name`: it stands with the address, or in `names`. */
+static __noinline int find_name(struct scratch *s, __u64 key)
+{
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, &s->learned_key);
+
+	s->name_len = 0;
+	if (value) {
+		bpf_spin_lock(&value->lock);
+		for (int i = 0; i < FQDN_CARRIED_MAX / 8; i++)
+			((__u64 *)s->name)[i] = ((const __u64 *)value->carried_bytes)[i];
+		barrier();
+		if (value->carried == key && is_same_element(value, &s->learned_key))
+			s->name_len = value->carried_len;
+		bpf_spin_unlock(&value->lock);
+	}
+	return s->name_len ? 1 : bring_name(s, bpf_map_lookup_elem(&names, &key));
+}
+
+/* Classes of the name in `name`, which was learned under another policy: only its bytes can tell. */
+static __always_inline void walk_again(struct job *job)
+{
+	struct scratch *s = job->s;
+
 	find_labels(job);
 	walk_name(job);
 	s->plain = 0;
 	if (s->has_star)
 		read_plain(job);
-	return 1;
 }
 
 static __always_inline int restate(struct job *job, struct fqdn_learned_name *entry)
 {
 	struct scratch *s = job->s;
 
-	if (!walk_again(job, bpf_map_lookup_elem(&names, &entry->name)))
+	if (!find_name(s, entry->name))
 		return 0;
+	walk_again(job);
 	entry->class = s->class;
 	entry->plain = s->plain;
 	entry->learnable = 0;
@@ -58,9 +87,18 @@ static long learned_step(__u32 i, struct job *job)
 	return 1;
 }
 
-/* Copies the names out under the lock. The key is compared last: an element taken anew is not ours. */
-static __always_inline int read_learned(struct scratch *s, const struct fqdn_learned_key *key)
+/* The workload's element of `learned` for the address in `flow`. */
+static __always_inline void set_learned_key(struct scratch *s)
 {
+	s->learned_key.cgroup = s->cgroup;
+	s->learned_key.netns = s->netns;
+	__builtin_memcpy(s->learned_key.addr, s->flow.dest.bytes, 16);
+}
+
+/* Copies the names out under the lock. The key is compared last: an element taken anew is not ours. */
+static __always_inline int read_learned(struct scratch *s)
+{
+	const struct fqdn_learned_key *key = &s->learned_key;
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
 
 	if (!value)
@@ -75,9 +113,9 @@ static __always_inline int read_learned(struct scratch *s, const struct fqdn_lea
 	return s->learned.cgroup == key->cgroup && s->learned.netns == key->netns && same_address(s->learned.addr, (const union address *)key->addr);
 }
 
-static __always_inline void write_restated(struct scratch *s, const struct fqdn_learned_key *key)
+static __always_inline void write_restated(struct scratch *s)
 {
-	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, &s->learned_key);
 
 	if (!value)
 		return;
@@ -98,17 +136,16 @@ static __always_inline void write_restated(struct scratch *s, const struct fqdn_
 static __always_inline int reach_by_name(struct job *job)
 {
 	struct scratch *s = job->s;
-	struct fqdn_learned_key key = { .cgroup = s->cgroup, .netns = s->netns };
 
-	__builtin_memcpy(key.addr, s->flow.dest.bytes, 16);
+	set_learned_key(s);
 	s->reached = 0;
 	s->reached_name = 0;
 	s->restated = 0;
-	if (!read_learned(s, &key))
+	if (!read_learned(s))
 		return 0;
 	bpf_loop(FQDN_LEARNED_NAMES, learned_step, job, 0);
 	if (s->restated)
-		write_restated(s, &key);
+		write_restated(s);
 	return s->reached;
 }
 
@@ -141,10 +178,9 @@ static __always_inline bool is_same_connection(const struct scratch *s, const st
 static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
 {
 	struct scratch *s = job->s;
-	struct fqdn_name *name = s->reached_name ? bpf_map_lookup_elem(&names, &s->reached_name) : NULL;
 	struct fqdn_name *own;
 
-	if (!name) {
+	if (!s->reached_name || !find_name(s, s->reached_name)) {
 		/* Not the name of another connection that this socket once was. */
 		if (!is_same_connection(s, sock))
 			bpf_sk_storage_delete(&socket_names, sk);
@@ -153,8 +189,8 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
 	own = bpf_sk_storage_get(&socket_names, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own)
 		return;
-	__builtin_memcpy(own->bytes, name->bytes, sizeof(own->bytes));
-	own->len = name->len;
+	__builtin_memcpy(own->bytes, s->name, sizeof(own->bytes));
+	own->len = s->name_len;
 }
 
 /*
@@ -164,13 +200,10 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
 static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
 {
 	struct scratch *s = job->s;
-	const struct fqdn_name *own;
 
-	if (!is_same_connection(s, sock) || is_denied(job))
+	if (!is_same_connection(s, sock) || is_denied(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
 		return 0;
-	own = bpf_sk_storage_get(&socket_names, sk, NULL, 0);
-	if (!walk_again(job, own))
-		return 0;
+	walk_again(job);
 	s->usage = USE_REACH;
 	s->any_port = 0;
 	s->with_any = 0;

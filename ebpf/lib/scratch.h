@@ -24,6 +24,10 @@ struct learned_copy {
 	__u8 addr[16];
 	struct fqdn_learned_name names[FQDN_LEARNED_NAMES];
 	__u64 netns;
+	__u64 carried;
+	__u32 carried_len;
+	__u32 pad2;
+	__u8 carried_bytes[FQDN_CARRIED_MAX];
 };
 _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size");
 
@@ -38,6 +42,7 @@ struct scratch {
 	__u32 labels;
 	__u32 plain; /* every byte is one that a pattern may hold */
 	__u32 qtype;
+	__u32 busy_socket; /* it asked more at once than its own page is for: see `pending_page` */
 	struct fqdn_question asked; /* which answer the question waits for, or the message may be */
 
 	/* the walk */
@@ -122,6 +127,8 @@ struct scratch {
 		__u32 shortest, longest, grace; /* seconds, as the image says */
 	} clamp;
 	__u64 name_key;
+	__u64 holds_from;  /* seconds of answers count from here */
+	enum { NAME_NOT_LOOKED_FOR, NAME_KEPT, NAME_FINDS_NO_ROOM } name_kept; /* the question's, in `names` */
 	struct fqdn_name read;  /* the name just read */
 	__u8 overrun2[OVERRUN];
 	struct fqdn_name chain; /* the name that the chain of CNAMEs has come to */

@@ -62,6 +62,7 @@ static __always_inline int begin(struct job *job, const struct fqdn_image_head *
 	s->has_star = head->flags & FQDN_IMAGE_STAR;
 	s->cgroup = cgroup;
 	s->netns = sock ? sock->netns : 0;
+	s->busy_socket = sock ? sock->flags & FQDN_SOCK_BUSY : 0;
 	s->now = present_time();
 	s->flow = *f;
 	return 0;

@@ -200,6 +200,8 @@ constants! {
     ADDRESSES_MAX: u32 = 256;
     /// Pages of a workload's questions that wait for their answers.
     PENDING_PAGES: u32 = 32;
+    /// Octets of a name that may stand with the address that it led to.
+    CARRIED_MAX: u32 = 96;
     /// Questions of a page; where they are taken, the next one takes the place of an older one of its own workload.
     PENDING_SLOTS: u32 = 8;
     /// Places of a page among which a question chooses.
@@ -226,6 +228,8 @@ constants! {
     SOCK_STREAM: u32 = 8;
     /// Socket flag: a datagram socket that a peer from outside has sent to.
     SOCK_HEARD: u32 = 16;
+    /// Socket flag: more questions waited at once than find a place in the socket's own page.
+    SOCK_BUSY: u32 = 32;
     /// Kind of a device: Ethernet, its packets can be turned round.
     DEVICE_ETHERNET: u32 = 1;
     /// Kind of a device: loopback.
@@ -586,8 +590,21 @@ records! {
         /// IP protocol.
         28 proto: u32,
     }
+    /// Value of `names`, by keyed hash of the name.
+    Name "name" 280 {
+        /// Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds.
+        0 until: u64,
+        /// Workload whose share it takes.
+        8 owner: u64,
+        /// Length on the wire.
+        16 len: u32,
+        /// Zero.
+        20 pad: u32,
+        /// Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing.
+        24 bytes: [u8; 256],
+    }
     /// A question on its way.
-    Pending "pending" 320 {
+    Pending "pending" 344 {
         /// 1 while one CPU reads or writes it.
         0 busy: u32,
         /// As in `learned`.
@@ -602,12 +619,12 @@ records! {
         48 generation: u64,
         /// Class of the name in that image.
         56 class: u32,
-        /// Length of the name on the wire.
-        60 name_len: u16,
         /// Query type.
-        62 qtype: u16,
-        /// Name on the wire, lower case, zero-padded to 8 bytes.
-        64 name: [u8; 256],
+        60 qtype: u16,
+        /// Zero.
+        62 pad: u16,
+        /// Name asked for, as it will stand in `names`.
+        64 name: Name,
     }
     /// Key of `pending`, chosen by a hash of the question.
     PendingKey "pending_key" 16 {
@@ -617,7 +634,7 @@ records! {
         8 page: u64,
     }
     /// Value of `pending`, made when a workload is bound.
-    PendingPage "pending_page" 2560 {
+    PendingPage "pending_page" 2752 {
         /// The questions.
         0 slots: [Pending; 8],
     }
@@ -701,7 +718,7 @@ records! {
         30 learnable: u16,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
-    Learned "learned" 296 {
+    Learned "learned" 408 {
         /// Guards `names`.
         0 lock: SpinLock,
         /// Zero.
@@ -714,19 +731,14 @@ records! {
         32 names: [LearnedName; 8],
         /// As in the key.
         288 netns: u64,
-    }
-    /// Value of `names`, by keyed hash of the name.
-    Name "name" 280 {
-        /// Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds.
-        0 until: u64,
-        /// Length on the wire.
-        8 len: u32,
+        /// Key of the name that stands below, and not in `names`: the only one that led here when the address was new.
+        296 carried: u64,
+        /// Its length on the wire; 0 = none.
+        304 carried_len: u32,
         /// Zero.
-        12 pad: u32,
-        /// Name on the wire, lower case, zero-padded.
-        16 bytes: [u8; 256],
-        /// Workload whose share it takes.
-        272 owner: u64,
+        308 pad2: u32,
+        /// It, as in `names`.
+        312 carried_bytes: [u8; 96],
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
     Sock "sock" 176 {

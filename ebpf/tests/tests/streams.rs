@@ -3,7 +3,7 @@
 
 use fqdn_load::devices::Netns;
 use kernel_tests::packet::query;
-use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
+use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, has_nft, sh, web_policy, wire};
 use std::path::PathBuf;
 
 fn node(name: &str) -> (Node, PathBuf) {
@@ -85,6 +85,28 @@ fn every_split_point_has_the_verdict_of_the_whole() {
         }
     }
     println!("{} cuts of queries, 199 of answers", stream.len() - 1);
+}
+
+/// The first segment of the answers is lost once, so the second comes before it.
+#[test]
+fn segments_that_change_places_teach() {
+    if !has_nft() {
+        return;
+    }
+    let (node, workload) = node("places");
+    let mut agent = node.agent(&workload);
+    sh(&format!(
+        "ip netns exec {} nft 'add table ip t; add chain ip t i {{ type filter hook input priority 0; }}; add rule ip t i tcp sport 53 tcp flags & psh == psh numgen inc mod 1000 0 drop'",
+        node.netns("c")
+    ));
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "open");
+    let name = |n: usize| format!("ip-10-200-{n}-9.cut40.example.test");
+    let both = [framed(1, &name(3)), framed(2, &name(4))].concat();
+    assert_eq!(ask(&mut agent, &[hex(&both)], 2), "1:0:1 2:0:1");
+    assert!(node.counter("segment-late") >= 1);
+    for n in [3, 4] {
+        assert_eq!(agent.connect(&format!("10.200.{n}.9"), 80), "connected");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use aya::EbpfLoader;
 use aya::programs::{CgroupAttachMode, CgroupSockAddr};
 use kernel_tests::packet::query;
-use kernel_tests::{Node, SERVICE, compile, probe, sh, web_policy, wire};
+use kernel_tests::{Node, SERVICE, compile, has_nft, probe, sh, web_policy, wire};
 use std::fs::File;
 use std::io::BufRead;
 use std::process::{Command, Stdio};
@@ -15,15 +15,6 @@ fn node(name: &str) -> (Node, std::path::PathBuf) {
     let workload = node.workload("w");
     node.bind(&workload, "app=web");
     (node, workload)
-}
-
-/// False = nft is not here, and that is said.
-fn has_nft() -> bool {
-    let has = Command::new("nft").arg("--version").output().is_ok();
-    if !has {
-        println!("NOT RUN  nft is not installed (apt-get install nftables)");
-    }
-    has
 }
 
 fn nat(netns: &str, chain: &str, rules: &[&str]) {

@@ -158,6 +158,11 @@ fn agent() {
                 sockets[*name].connect(to).map_or_else(|e| show(&e), |()| "ok".into())
             }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
+            ["mark", name, mark] => {
+                let mark: u32 = mark.parse().unwrap();
+                set(sockets[*name].as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
+                "ok".into()
+            }
             ["exhaust", name] => exhaust(sockets[*name].as_raw_fd()),
             ["packet-send", device, hex] => packet_send(device, hex, 0),
             ["packet-send", device, hex, mark] => packet_send(device, hex, mark.parse().unwrap()),

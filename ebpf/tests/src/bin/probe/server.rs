@@ -116,6 +116,11 @@ fn reply(asked: &[u8], failing: bool) -> Option<Vec<u8>> {
         message.push(0);
         return Some(message);
     }
+    if let Some(rest) = label.strip_prefix("pair-") {
+        let (first, mut next) = (address(rest)?, address(rest)?);
+        next[3] += 1;
+        return Some(answer(asked, &[record(&owner, 1, 60, &first), record(&owner, 1, 60, &next)]));
+    }
     if let Some(rest) = label.strip_prefix("ip-") {
         return Some(answer(asked, &[record(&owner, 1, 60, &address(rest)?)]));
     }
