@@ -114,11 +114,25 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 	return 1;
 }
 
+/* The text that stands with the address is the question's name. */
+static __always_inline bool carries(const struct fqdn_learned *value, const struct fqdn_name *name)
+{
+	__u64 differ = value->carried_len ^ name->len;
+
+	ROLLED for (__u32 k = 0; k < FQDN_CARRIED_MAX / 8; k++) {
+		if (8 * k >= READ_ONCE(name->len))
+			break;
+		differ |= ((const __u64 *)value->carried_bytes)[k] ^ ((const __u64 *)name->bytes)[k];
+		OPAQUE(differ);
+	}
+	return differ == 0;
+}
+
 /*
  * The name is there already, under the present image, which says that the address may be learned. One that lasts as long
- * anyway needs nothing; who extends it has kept the name.
+ * anyway needs nothing; to extend it, the name must be kept, and be the very same.
  */
-static __noinline int learn_longer(struct fqdn_learned *value, const struct scratch *s)
+static __noinline int learn_longer(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
 {
 	const struct fqdn_learned_name *fresh = &s->fresh;
 	const struct fqdn_learned_key *key = &s->learned_key;
@@ -133,21 +147,23 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct scra
 		if (!entry->learnable || entry->generation != s->generation || fresh->generation != s->generation || entry->class != fresh->class ||
 		    !is_same_element(value, key))
 			break;
-		done = entry->expiry >= fresh->expiry || s->name_kept == NAME_KEPT || value->carried == fresh->name;
-		if (done && entry->expiry < fresh->expiry)
+		done = entry->expiry >= fresh->expiry;
+		if (!done && (value->carried == fresh->name ? carries(value, name) : s->name_kept == NAME_KEPT)) {
 			entry->expiry = fresh->expiry;
+			done = 1;
+		}
 		break;
 	}
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
 
-static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s)
+static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
 {
 	int done;
 
 	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, &s->learned_key) && add_name(value, &s->fresh);
+	done = is_same_element(value, &s->learned_key) && (value->carried != s->fresh.name || carries(value, name)) && add_name(value, &s->fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -202,11 +218,11 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->plain = question->plain;
 	set_learned_key(s);
 	value = bpf_map_lookup_elem(&learned, key);
-	if (value && learn_longer(value, s))
+	if (value && learn_longer(value, s, &question->name))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if ((value || !is_carried(s, question)) && !keeps_name(job))
 		return FQDN_COUNT_NAMES_FULL;
-	if (value && learn_longer(value, s))
+	if (value && learn_longer(value, s, &question->name))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
@@ -219,7 +235,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		if (!keeps_name(job))
 			return FQDN_COUNT_NAMES_FULL;
 	}
-	return learn_beside(value, s) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_beside(value, s, &question->name) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

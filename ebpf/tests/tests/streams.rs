@@ -87,6 +87,25 @@ fn every_split_point_has_the_verdict_of_the_whole() {
     println!("{} cuts of queries, 199 of answers", stream.len() - 1);
 }
 
+/// In audit mode a forbidden question is judged, counted and passed, over TCP too.
+#[test]
+fn audit_judges_and_passes() {
+    let (node, workload) = node("audit");
+    let mut agent = node.agent(&workload);
+    let asked = [hex(&framed(7, "ip-10-200-2-7.evil.test"))];
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "open");
+    assert_eq!(ask(&mut agent, &asked, 1), "7:3:0", "enforced: refused");
+    node.bind_as(&workload, "app=web", true);
+    let (refused, passed) = (node.counter("query-refused"), node.counter("allowed-audit"));
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "open");
+    assert_eq!(ask(&mut agent, &asked, 1), "7:0:1", "audited: answered by the server");
+    assert_eq!(node.counter("query-refused") - refused, 1);
+    assert!(node.counter("allowed-audit") > passed);
+    assert_eq!(agent.connect("10.200.2.7", 80), "connected", "no rule, but audit");
+    node.bind_as(&workload, "app=web", false);
+    assert_eq!(agent.connect("10.200.2.7", 80), "EPERM", "what was learned for that name opens nothing");
+}
+
 /// The first segment of the answers is lost once, so the second comes before it.
 #[test]
 fn segments_that_change_places_teach() {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 mod load;
 mod server;
 mod stream;
+mod uring;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -147,6 +148,7 @@ fn agent() {
                 sockets[*name].send_to(b"x", to).map_or_else(|e| show(&e), |_| "sent".into())
             }
             // One datagram to each of so many ports.
+            ["receive", name] => sockets[*name].recv(&mut [0; 64]).map_or_else(|e| show(&e), |_| "received".into()),
             ["spray", name, address, count] => {
                 let address: IpAddr = address.parse().unwrap();
                 let last = 1023 + count.parse::<u16>().unwrap();
@@ -158,6 +160,9 @@ fn agent() {
                 sockets[*name].connect(to).map_or_else(|e| show(&e), |()| "ok".into())
             }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
+            ["ring-send", address, port, hex, by_worker] => {
+                uring::send((*address, port.parse().unwrap()), &stream::bytes(hex), *by_worker == "worker")
+            }
             ["mark", name, mark] => {
                 let mark: u32 = mark.parse().unwrap();
                 set(sockets[*name].as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
