@@ -132,12 +132,16 @@ static __always_inline bool carries(const struct fqdn_learned *value, const stru
  * The name is there already, under the present image, which says that the address may be learned. One that lasts as long
  * anyway needs nothing; to extend it, the name must be kept, and be the very same.
  */
-static __noinline int learn_longer(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
+static __noinline int learn_longer(struct fqdn_learned *value, const struct job *job)
 {
+	const struct scratch *s = job->s;
+	const struct fqdn_pending *question = job->question;
 	const struct fqdn_learned_name *fresh = &s->fresh;
 	const struct fqdn_learned_key *key = &s->learned_key;
 	int done = 0;
 
+	if (!question)
+		return 0;
 	bpf_spin_lock(&value->lock);
 	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
 		struct fqdn_learned_name *entry = &value->names[i];
@@ -148,7 +152,7 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct scra
 		    !is_same_element(value, key))
 			break;
 		done = entry->expiry >= fresh->expiry;
-		if (!done && (value->carried == fresh->name ? carries(value, name) : s->name_kept == NAME_KEPT)) {
+		if (!done && (value->carried == fresh->name ? carries(value, &question->name) : s->name_kept == NAME_KEPT)) {
 			entry->expiry = fresh->expiry;
 			done = 1;
 		}
@@ -158,12 +162,16 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct scra
 	return done;
 }
 
-static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
+static __noinline int learn_beside(struct fqdn_learned *value, const struct job *job)
 {
+	const struct scratch *s = job->s;
+	const struct fqdn_pending *question = job->question;
 	int done;
 
+	if (!question)
+		return 0;
 	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, &s->learned_key) && (value->carried != s->fresh.name || carries(value, name)) && add_name(value, &s->fresh);
+	done = is_same_element(value, &s->learned_key) && (value->carried != s->fresh.name || carries(value, &question->name)) && add_name(value, &s->fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -218,11 +226,11 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->plain = question->plain;
 	set_learned_key(s);
 	value = bpf_map_lookup_elem(&learned, key);
-	if (value && learn_longer(value, s, &question->name))
+	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if ((value || !is_carried(s, question)) && !keeps_name(job))
 		return FQDN_COUNT_NAMES_FULL;
-	if (value && learn_longer(value, s, &question->name))
+	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!may_learn(job))
 		return FQDN_COUNT_ADDRESS_NEVER;
@@ -235,7 +243,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		if (!keeps_name(job))
 			return FQDN_COUNT_NAMES_FULL;
 	}
-	return learn_beside(value, s, &question->name) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_beside(value, job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif
