@@ -190,9 +190,9 @@ static long learn_step(__u32 i, struct job *job)
 		map_v4(&s->flow.dest, v4);
 	}
 	why = learn_address(job, ttl ? s->holds_from + ttl * SECOND : s->now);
-	if (s->name_kept == NAME_FINDS_NO_ROOM)
-		return 1;
-	count(why);
+	/* The next address may have the name with it. */
+	if (why != FQDN_COUNT_NAMES_FULL)
+		count(why);
 	return 0;
 }
 

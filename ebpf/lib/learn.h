@@ -37,9 +37,12 @@ static __noinline int keep_name(struct job *job)
 		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
 		question->name.until = until;
-		/* Queued first: an item whose entry is not there is dropped, an entry without an item would stay for ever. */
-		if (queue_sweep(&item) && bpf_map_update_elem(&names, &key, &question->name, BPF_NOEXIST) == 0)
-			return 1;
+		if (bpf_map_update_elem(&names, &key, &question->name, BPF_NOEXIST) == 0) {
+			/* Queued afterwards: the sweep drops an item whose entry is not there. Without an item it would stay for ever. */
+			if (queue_sweep(&item))
+				return 1;
+			bpf_map_delete_elem(&names, &key);
+		}
 		give_share(&share->names);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
@@ -171,7 +174,8 @@ static __noinline int learn_beside(struct fqdn_learned *value, const struct job 
 	if (!question)
 		return 0;
 	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, &s->learned_key) && (value->carried != s->fresh.name || carries(value, &question->name)) && add_name(value, &s->fresh);
+	done = is_same_element(value, &s->learned_key) &&
+	       (value->carried == s->fresh.name ? carries(value, &question->name) : s->name_kept == NAME_KEPT) && add_name(value, &s->fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -202,8 +206,11 @@ static __noinline int learn_alone(struct job *job)
 		for (int k = 0; k < FQDN_CARRIED_MAX / 8; k++)
 			((__u64 *)s->learned.carried_bytes)[k] = ((const __u64 *)question->name.bytes)[k];
 	}
-	if (queue_sweep(&s->learned_key) && bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST) == 0)
-		return 1;
+	if (bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST) == 0) {
+		if (queue_sweep(&s->learned_key))
+			return 1;
+		bpf_map_delete_elem(&learned, &s->learned_key);
+	}
 	give_share(&share->learned);
 	return 0;
 }
@@ -228,7 +235,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	value = bpf_map_lookup_elem(&learned, key);
 	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
-	if ((value || !is_carried(s, question)) && !keeps_name(job))
+	if (!(value ? value->carried == s->name_key : is_carried(s, question)) && !keeps_name(job))
 		return FQDN_COUNT_NAMES_FULL;
 	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;

@@ -182,12 +182,11 @@ static __always_inline bool is_free(const struct fqdn_pending *have, const struc
 	return !is_waiting(have, s->now) || is_asked(have, &s->asked);
 }
 
-/* A place in the page, taken: the question's own or a free one. Else NULL, and `oldest` is there the one to give way. */
+/* A place in the page, taken: the question's own or a free one. Else NULL; `oldest` is the one to give way. */
 static __always_inline struct fqdn_pending *free_place(const struct scratch *s, bool busy, struct fqdn_pending **oldest)
 {
 	struct fqdn_pending *have;
 	struct fqdn_pending_page *page;
-	__u64 time = ~0ULL;
 	__u32 first;
 
 	page = pending_page(s, busy, &first);
@@ -200,10 +199,9 @@ static __always_inline struct fqdn_pending *free_place(const struct scratch *s, 
 				return have;
 			give_pending(have);
 		}
-		if (have->time < time) {
-			time = have->time;
+		/* Not one that is being learned from. */
+		if (have->time && (!*oldest || have->time < (*oldest)->time))
 			*oldest = have;
-		}
 	}
 	return NULL;
 }

@@ -546,6 +546,8 @@ fn a_name_is_judged_again_wherever_it_stands_row_15() {
         assert_eq!(agent.connect(address, 80), "EPERM", "{name}: under one without it");
         node.apply(&only(&["d.example.test"]));
         assert_eq!(agent.connect(address, 80), "connected", "{name}: and again");
+        assert!(!agent.resolve(name).contains("records 0"), "{name}");
+        assert_eq!(node.pins.map("names").unwrap().keys().unwrap().len(), *by_itself, "{name}: asked again");
     }
 }
 
