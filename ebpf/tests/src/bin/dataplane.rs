@@ -284,9 +284,11 @@ fn name_server(netns: &str, node: &Node) -> Option<Child> {
         let socket = format!("ip netns exec {netns} ss -lun | grep -q {RESOLVER}:53");
         Command::new("sh").args(["-c", &socket]).status().unwrap().success()
     };
-    while !answers() {
+    let came = (0..100).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+        answers()
+    });
+    assert!(came, "unbound does not start with {}", file.display());
     std::thread::sleep(std::time::Duration::from_millis(500));
     fs::remove_file(&file).unwrap();
     Some(server)
