@@ -182,8 +182,8 @@ fn tiny_images_byte_by_byte() {
         for (i, line) in image.bytes().chunks(16).enumerate() {
             let section =
                 image.sections().iter().filter(|(_, first, n, _)| *n > 0 && *first as usize * 64 == i * 16).map(|s| s.0).next();
-            let head = if i % 4 == 0 && i < 16 {
-                ["image_head", "image_walk", "image_rows", "image_texts"][i / 4]
+            let head = if i % 4 == 0 && i < 20 {
+                ["image_head", "image_walk", "image_rows", "image_texts", "image_learnable"][i / 4]
             } else {
                 section.unwrap_or("")
             };

@@ -3,11 +3,12 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x5a751d0fbc1eef35ULL
+#define FQDN_ABI 0x83e161ee96d3e0b7ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
 #define FQDN_BLOCK 64U /* Bytes of a block, one cache line: the value size of an image's array map. */
+#define FQDN_HEAD_BLOCKS 5U /* Blocks before the first section. */
 #define FQDN_NAME_MAX 255U /* Longest name on the wire, root label included (RFC 1035 section 3.1). */
 #define FQDN_NAME_ROOM 256U /* Room for a name and for the 8-byte steps that run over its end. */
 #define FQDN_LABEL_MAX 63U /* Longest label (RFC 1035 section 3.1). */
@@ -239,6 +240,15 @@ _Static_assert(__builtin_offsetof(struct fqdn_image_texts, profile_len) == 36, "
 _Static_assert(__builtin_offsetof(struct fqdn_image_texts, patterns) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_image_texts, pad) == 44, "offset");
 
+/* Block 4: which addresses may be learned without a look at the intervals, a bit for each first octet. */
+struct fqdn_image_learnable {
+	__u64 v4[4]; /* Of IPv4 addresses: set = none that begins so is of `SELECTOR_NEVER`. */
+	__u64 v6[4]; /* Of IPv6 addresses. */
+};
+_Static_assert(sizeof(struct fqdn_image_learnable) == 64, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_image_learnable, v4) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_image_learnable, v6) == 32, "offset");
+
 /* One edge of the trie: a label that leads from one state to the next. */
 struct fqdn_edge {
 	__u64 word0; /* Length byte and first 7 bytes of the label, zero-padded. */
@@ -414,13 +424,15 @@ struct fqdn_binding {
 	__u64 version; /* Epoch in which the subjects became these. */
 	__u32 subjects[64]; /* The subjects, ascending, `SUBJECT_ALL` first. */
 	__u64 asked[32]; /* Questions that were allowed, each in four words: the server's address, what counted, a seal. The programs' own. */
+	__u64 learned[128]; /* Addresses that were learned, a bit each by a hash: a guess at which are there. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_binding) == 528, "size");
+_Static_assert(sizeof(struct fqdn_binding) == 1552, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, flags) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, count) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, version) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, subjects) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_binding, asked) == 272, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_binding, learned) == 528, "offset");
 
 /* Key of `resolvers`, an LPM trie. */
 struct fqdn_resolver_key {
@@ -608,9 +620,9 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned_name, learnable) == 30, "o
 
 /* Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed. */
 struct fqdn_learned {
-	struct bpf_spin_lock lock; /* Guards `names`. */
+	struct bpf_spin_lock lock; /* Guards what is below. */
 	__u32 pad; /* Zero. */
-	__u64 cgroup; /* As in the key. */
+	__u64 cgroup; /* As in the key; 0 = the sweep has ended it. */
 	__u8 addr[16]; /* As in the key. */
 	struct fqdn_learned_name names[8]; /* The names. */
 	__u64 netns; /* As in the key. */
@@ -636,53 +648,53 @@ struct fqdn_sock {
 	__u32 seq; /* Odd while one CPU writes the cache below. */
 	__u32 flags; /* `SOCK_*`. */
 	__u64 netns; /* Cookie of the network namespace it was made in; 0 = unknown. */
-	__u64 creator; /* Cgroup that made it. */
 	__u64 epoch; /* Epoch of `workload`. */
 	__u64 workload; /* Workload; 0 = unbound. */
-	__u64 generation; /* Image that allowed the flow below. */
-	__u64 expiry; /* End of that, CLOCK_BOOTTIME nanoseconds; 0 = none. */
-	__u8 addr[16]; /* Destination allowed. */
-	__u16 port; /* Its port. */
-	__u16 proto; /* Its protocol; 0 = nothing cached. */
+	__u64 cookie; /* Cookie of the socket; 0 = not known. */
+	__u64 generation; /* Image that allowed the flow in `addr`. */
+	__u16 proto; /* Protocol of that flow; 0 = nothing cached. */
+	__u16 asked_port; /* Port that was asked for last. */
+	__u16 port; /* Its destination port. */
 	__u16 source_port; /* Port that it was sent from. */
-	__u16 pad; /* Zero. */
-	__u8 comm[16]; /* Its name. */
+	__u8 addr[16]; /* Destination of the flow that is allowed. */
+	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
+	__u64 asked_by; /* Thread that asked. */
+	__u64 expiry; /* End of the allowance, CLOCK_BOOTTIME nanoseconds; 0 = none. */
+	__u64 version; /* Version of the binding that allowed the flow. */
+	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
+	__u64 creator; /* Cgroup that made it. */
+	__u8 comm[16]; /* Name of the process that made it. */
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
-	__u16 asked_port; /* Port that was asked for last. */
+	__u16 pad; /* Zero. */
 	__u32 queued; /* Length of the send queue, as a sequence number, by what passed the program of `streams`. */
-	__u64 version; /* Version of the binding that allowed the flow. */
-	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
-	__u64 cookie; /* Cookie of the socket; 0 = not known. */
-	__u64 asked_by; /* Thread that asked. */
-	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
-	__u32 tgid; /* Process that made the socket. */
+	__u32 tgid; /* That process. */
 	__u32 pad2; /* Zero. */
 };
 _Static_assert(sizeof(struct fqdn_sock) == 176, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, creator) == 16, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, epoch) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, workload) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, epoch) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, workload) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, generation) == 40, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, proto) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_port) == 50, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, source_port) == 54, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, addr) == 56, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 72, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, proto) == 74, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, source_port) == 76, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 78, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 80, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 96, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 112, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_port) == 114, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 116, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 120, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 128, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 144, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 152, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 160, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 72, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 88, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 96, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 104, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 112, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, creator) == 120, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 128, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 144, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 160, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 162, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 164, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 168, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 172, "offset");
 

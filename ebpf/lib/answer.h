@@ -261,7 +261,7 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	forget_question(job->question); /* its place; what stands there is ours until we give it back */
 	if (!job->question)
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
-	s->name_key = hash_name(&job->question->name, node);
+	s->name_key = hash_name(job->question->name.bytes, &job->question->name.len, node);
 	s->name_kept = NAME_NOT_LOOKED_FOR;
 	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
 	s->holds_from = s->now | ((1ULL << 28) - 1);

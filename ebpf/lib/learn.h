@@ -6,7 +6,12 @@
 #include "reach.h"
 
 #define SECOND 1000000000ULL
+/* Words of a binding's `learned`, and bits of one that say it is full: three quarters. */
+#define SEEN_WORDS 128
+#define SEEN_MOST 48
 
+_Static_assert(sizeof(((struct fqdn_binding *)0)->learned) == 8 * SEEN_WORDS, "words");
+_Static_assert(sizeof(struct fqdn_image_learnable) == sizeof(struct block), "a block");
 _Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
 
 /* What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. */
@@ -64,6 +69,15 @@ static __always_inline bool keeps_name(struct job *job)
 	return s->name_kept == NAME_KEPT;
 }
 
+/* No address that begins like this one is of those that no answer may teach. */
+static __always_inline bool is_learnable(struct job *job, const union address *address)
+{
+	const struct block *bits = image_block(job, 4); /* struct fqdn_image_learnable */
+	__u32 octet = is_v4(address) ? address->bytes[12] : address->bytes[0];
+
+	return bits && bits->word[octet / 64 + (is_v4(address) ? 0 : 4)] >> (octet % 64) & 1;
+}
+
 /*
  * Loopback, link-local and metadata, multicast...: in the image as addresses, with the profile's own. They are learned
  * only where a rule names the address itself. `learnable` = no rule is needed.
@@ -71,10 +85,12 @@ static __always_inline bool keeps_name(struct job *job)
 static __always_inline int may_learn(struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 class = address_class(job, &s->flow.dest);
+	__u32 class = 0;
 
 	s->fresh.learnable = 0;
-	if (!class_holds(job, class, FQDN_SELECTOR_NEVER)) {
+	if (!is_learnable(job, &s->flow.dest))
+		class = address_class(job, &s->flow.dest);
+	if (!class || !class_holds(job, class, FQDN_SELECTOR_NEVER)) {
 		s->fresh.learnable = s->fresh.generation == s->generation; /* the question may be of another image */
 		return 1;
 	}
@@ -180,20 +196,50 @@ static __noinline int learn_beside(struct fqdn_learned *value, const struct job 
 	return done;
 }
 
+/*
+ * A guess, kept with the binding, at whether the address is in `learned`: to search for what is not there finds memory
+ * that no cache holds, and then the update finds it again. Wrong, it costs that search, or an update that fails.
+ */
+static __always_inline __u64 *seen(const struct job *job, __u64 *bit)
+{
+	const struct fqdn_learned_key *key = &job->s->learned_key;
+	const __u64 *half = (const __u64 *)key->addr;
+	__u64 hash = mix(half[0] ^ half[1] ^ key->netns);
+
+	*bit = 1ULL << (hash & 63);
+	return &job->binding->learned[hash >> 6 & (SEEN_WORDS - 1)];
+}
+
+static __always_inline bool seems_new(const struct job *job)
+{
+	__u64 bit, *word = seen(job, &bit);
+
+	return !(READ_ONCE(*word) & bit);
+}
+
+/* A word that is nearly full tells nothing, and begins anew. */
+static __always_inline void set_seen(const struct job *job)
+{
+	__u64 bit, *word = seen(job, &bit), have = READ_ONCE(*word);
+
+	if (!(have & bit))
+		READ_ONCE(*word) = (bits(have) < SEEN_MOST ? have : 0) | bit;
+}
+
 /* The name goes along with the one address that it has, if that is new and nobody will miss it in `names`. */
 static __always_inline bool is_carried(const struct scratch *s, const struct fqdn_pending *question)
 {
 	return s->got == 1 && question->name.len <= FQDN_CARRIED_MAX;
 }
 
-/* The address is new, and this its first name. 0 = another CPU was quicker, or there is no room. */
+/* The address is new, and this its first name. 0 = it is there, there is no room, or the name's text would be nowhere. */
 static __noinline int learn_alone(struct job *job)
 {
 	const struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
 	struct fqdn_usage *share = usage_of_workload(s->cgroup);
 
-	if (!question || !share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
+	if (!question || !(is_carried(s, question) || s->name_kept == NAME_KEPT) || !share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 		return 0;
 	__builtin_memset(&s->learned, 0, sizeof(s->learned));
 	s->learned.cgroup = s->learned_key.cgroup;
@@ -207,8 +253,10 @@ static __noinline int learn_alone(struct job *job)
 			((__u64 *)s->learned.carried_bytes)[k] = ((const __u64 *)question->name.bytes)[k];
 	}
 	if (bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST) == 0) {
-		if (queue_sweep(&s->learned_key))
+		if (queue_sweep(&s->learned_key)) {
+			set_seen(job);
 			return 1;
+		}
 		bpf_map_delete_elem(&learned, &s->learned_key);
 	}
 	give_share(&share->learned);
@@ -232,7 +280,18 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->class = question->class;
 	fresh->plain = question->plain;
 	set_learned_key(s);
+	s->tried = is_carried(s, question) && seems_new(job);
+	if (s->tried) {
+		if (!may_learn(job))
+			return FQDN_COUNT_ADDRESS_NEVER;
+		if (learn_alone(job))
+			return FQDN_COUNT_ADDRESS_LEARNED;
+	}
 	value = bpf_map_lookup_elem(&learned, key);
+	if (value)
+		set_seen(job);
+	else if (s->tried) /* it was there, and over */
+		return learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
 	if (!(value ? value->carried == s->name_key : is_carried(s, question)) && !keeps_name(job))
@@ -250,7 +309,8 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		if (!keeps_name(job))
 			return FQDN_COUNT_NAMES_FULL;
 	}
-	return learn_beside(value, job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	/* Alone, after all: the sweep may just have ended the element, and removed it. */
+	return learn_beside(value, job) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

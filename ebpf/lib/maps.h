@@ -55,9 +55,11 @@ struct {
 	PINNED;
 } workloads SEC(".maps");
 
+/* Added by the loader alone; the programs write what they remember in place. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fqdn_binding_key);
 	__type(value, struct fqdn_binding);
 	PINNED;

@@ -268,7 +268,7 @@ static __always_inline int same_name(const __u8 *a, const __u8 *b, const __u32 *
 	} while (0)
 
 /* SipHash-1-3 (Aumasson and Bernstein 2012) over a name, zero-padded to a word, with the node's key; never 0. */
-static __always_inline __u64 hash_name(const struct fqdn_name *name, const struct fqdn_node *node)
+static __always_inline __u64 hash_name(const __u8 *bytes, const __u32 *len, const struct fqdn_node *node)
 {
 	__u64 v0 = node->secret[0] ^ 0x736f6d6570736575ULL;
 	__u64 v1 = node->secret[1] ^ 0x646f72616e646f6dULL;
@@ -278,9 +278,9 @@ static __always_inline __u64 hash_name(const struct fqdn_name *name, const struc
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {
 		__u64 word;
 
-		if (8 * k >= READ_ONCE(name->len))
+		if (8 * k >= READ_ONCE(*len))
 			break;
-		word = ((const __u64 *)name->bytes)[k];
+		word = ((const __u64 *)bytes)[k];
 		v3 ^= word;
 		SIPROUND(v0, v1, v2, v3);
 		v0 ^= word;

@@ -24,6 +24,7 @@ static __always_inline int bring_name(struct scratch *s, const struct fqdn_name 
 static __noinline int find_name(struct scratch *s, __u64 key)
 {
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, &s->learned_key);
+	const struct fqdn_node *node = the_node();
 
 	s->name_len = 0;
 	if (value) {
@@ -35,7 +36,10 @@ static __noinline int find_name(struct scratch *s, __u64 key)
 			s->name_len = value->carried_len;
 		bpf_spin_unlock(&value->lock);
 	}
-	return s->name_len ? 1 : bring_name(s, bpf_map_lookup_elem(&names, &key));
+	if (!s->name_len && !bring_name(s, bpf_map_lookup_elem(&names, &key)))
+		return 0;
+	/* An element that was given to another name while it was read shows by the hash. */
+	return node && hash_name(s->name, &s->name_len, node) == key;
 }
 
 /* Classes of the name in `name`, which was learned under another policy: only its bytes can tell. */
@@ -123,7 +127,7 @@ static __always_inline void write_restated(struct scratch *s)
 	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
 		struct fqdn_learned_name *fresh = &s->learned.names[i], *entry = &value->names[i];
 
-		if (!(s->restated & (1U << i)) || entry->name != fresh->name)
+		if (!(s->restated & (1U << i)) || entry->name != fresh->name || !is_same_element(value, &s->learned_key))
 			continue;
 		entry->generation = fresh->generation;
 		entry->class = fresh->class;

@@ -127,6 +127,7 @@ struct scratch {
 		__u32 shortest, longest, grace; /* seconds, as the image says */
 	} clamp;
 	__u64 name_key;
+	__u32 tried;       /* to learn the address before it was looked for */
 	__u64 holds_from;  /* seconds of answers count from here */
 	enum { NAME_NOT_LOOKED_FOR, NAME_KEPT, NAME_FINDS_NO_ROOM } name_kept; /* the question's, in `names` */
 	struct fqdn_name read;  /* the name just read */

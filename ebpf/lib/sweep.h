@@ -27,16 +27,26 @@ struct {
 	PINNED;
 } clock SEC(".maps");
 
-static __always_inline int learned_is_over(const struct fqdn_learned_key *key, __u64 now)
+/*
+ * 1 = every name is over, and the element nobody's: an answer that would renew it learns anew, once it is removed.
+ * -1 = it is gone.
+ */
+static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64 now)
 {
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
 	int over = 1;
 
 	if (!value)
 		return -1;
+	bpf_spin_lock(&value->lock);
 	for (int i = 0; i < FQDN_LEARNED_NAMES; i++)
 		if (value->names[i].name && now < value->names[i].expiry)
 			over = 0;
+	if (value->cgroup && !is_same_element(value, key))
+		over = -1;
+	else if (over)
+		value->cgroup = 0;
+	bpf_spin_unlock(&value->lock);
 	return over;
 }
 
@@ -49,7 +59,7 @@ static long sweep_step(__u32 i, void *unused)
 		return 1;
 	if (item.cgroup) {
 		const struct fqdn_learned_key *key = (const void *)&item; /* the same fields */
-		int over = learned_is_over(key, now);
+		int over = end_learned(key, now);
 
 		if (over < 0)
 			return 0;
@@ -57,7 +67,7 @@ static long sweep_step(__u32 i, void *unused)
 			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &key->cgroup);
 
 			if (bpf_map_delete_elem(&learned, key))
-				return 0;
+				goto again;
 			if (share)
 				give_share(&share->learned);
 			count(FQDN_COUNT_SWEPT_LEARNED);
@@ -77,6 +87,7 @@ static long sweep_step(__u32 i, void *unused)
 			return 0;
 		}
 	}
+again:
 	if (bpf_map_push_elem(&sweep, &item, BPF_ANY))
 		count(FQDN_COUNT_SWEEP_LOST);
 	return 0;

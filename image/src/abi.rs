@@ -114,6 +114,8 @@ constants! {
     VERSION: u32 = 1;
     /// Bytes of a block, one cache line: the value size of an image's array map.
     BLOCK: u32 = 64;
+    /// Blocks before the first section.
+    HEAD_BLOCKS: u32 = 5;
     /// Longest name on the wire, root label included (RFC 1035 section 3.1).
     NAME_MAX: u32 = 255;
     /// Room for a name and for the 8-byte steps that run over its end.
@@ -404,6 +406,13 @@ records! {
         /// Zero.
         44 pad: [u32; 5],
     }
+    /// Block 4: which addresses may be learned without a look at the intervals, a bit for each first octet.
+    ImageLearnable "image_learnable" 64 {
+        /// Of IPv4 addresses: set = none that begins so is of `SELECTOR_NEVER`.
+        0 v4: [u64; 4],
+        /// Of IPv6 addresses.
+        32 v6: [u64; 4],
+    }
     /// One edge of the trie: a label that leads from one state to the next.
     Edge "edge" 32 {
         /// Length byte and first 7 bytes of the label, zero-padded.
@@ -549,7 +558,7 @@ records! {
         8 generation: u64,
     }
     /// Value of `bindings`: the subjects that select a workload.
-    Binding "binding" 528 {
+    Binding "binding" 1552 {
         /// `BINDING_*`.
         0 flags: u32,
         /// Number of subjects.
@@ -560,6 +569,8 @@ records! {
         16 subjects: [u32; 64],
         /// Questions that were allowed, each in four words: the server's address, what counted, a seal. The programs' own.
         272 asked: [u64; 32],
+        /// Addresses that were learned, a bit each by a hash: a guess at which are there. The programs' own.
+        528 learned: [u64; 128],
     }
     /// Key of `resolvers`, an LPM trie.
     ResolverKey "resolver_key" 28 {
@@ -719,11 +730,11 @@ records! {
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
     Learned "learned" 408 {
-        /// Guards `names`.
+        /// Guards what is below.
         0 lock: SpinLock,
         /// Zero.
         4 pad: u32,
-        /// As in the key.
+        /// As in the key; 0 = the sweep has ended it.
         8 cgroup: u64,
         /// As in the key.
         16 addr: [u8; 16],
@@ -748,47 +759,47 @@ records! {
         4 flags: u32,
         /// Cookie of the network namespace it was made in; 0 = unknown.
         8 netns: u64,
-        /// Cgroup that made it.
-        16 creator: u64,
         /// Epoch of `workload`.
-        24 epoch: u64,
+        16 epoch: u64,
         /// Workload; 0 = unbound.
-        32 workload: u64,
-        /// Image that allowed the flow below.
-        40 generation: u64,
-        /// End of that, CLOCK_BOOTTIME nanoseconds; 0 = none.
-        48 expiry: u64,
-        /// Destination allowed.
-        56 addr: [u8; 16],
-        /// Its port.
-        72 port: u16,
-        /// Its protocol; 0 = nothing cached.
-        74 proto: u16,
-        /// Port that it was sent from.
-        76 source_port: u16,
-        /// Zero.
-        78 pad: u16,
-        /// Its name.
-        80 comm: [u8; 16],
-        /// Peer that was accepted.
-        96 peer: [u8; 16],
-        /// Its port.
-        112 peer_port: u16,
-        /// Port that was asked for last.
-        114 asked_port: u16,
-        /// Length of the send queue, as a sequence number, by what passed the program of `streams`.
-        116 queued: u32,
-        /// Version of the binding that allowed the flow.
-        120 version: u64,
-        /// Address that connect or sendmsg asked for last, before any translation.
-        128 asked: [u8; 16],
+        24 workload: u64,
         /// Cookie of the socket; 0 = not known.
-        144 cookie: u64,
+        32 cookie: u64,
+        /// Image that allowed the flow in `addr`.
+        40 generation: u64,
+        /// Protocol of that flow; 0 = nothing cached.
+        48 proto: u16,
+        /// Port that was asked for last.
+        50 asked_port: u16,
+        /// Its destination port.
+        52 port: u16,
+        /// Port that it was sent from.
+        54 source_port: u16,
+        /// Destination of the flow that is allowed.
+        56 addr: [u8; 16],
+        /// Address that connect or sendmsg asked for last, before any translation.
+        72 asked: [u8; 16],
         /// Thread that asked.
-        152 asked_by: u64,
+        88 asked_by: u64,
+        /// End of the allowance, CLOCK_BOOTTIME nanoseconds; 0 = none.
+        96 expiry: u64,
+        /// Version of the binding that allowed the flow.
+        104 version: u64,
         /// Epoch in which the flow was allowed: in the same one its binding is the same.
-        160 allowed_epoch: u64,
-        /// Process that made the socket.
+        112 allowed_epoch: u64,
+        /// Cgroup that made it.
+        120 creator: u64,
+        /// Name of the process that made it.
+        128 comm: [u8; 16],
+        /// Peer that was accepted.
+        144 peer: [u8; 16],
+        /// Its port.
+        160 peer_port: u16,
+        /// Zero.
+        162 pad: u16,
+        /// Length of the send queue, as a sequence number, by what passed the program of `streams`.
+        164 queued: u32,
+        /// That process.
         168 tgid: u32,
         /// Zero.
         172 pad2: u32,

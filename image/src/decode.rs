@@ -3,6 +3,7 @@
 use crate::abi::{self, *};
 use crate::encode::{digest, generation};
 use crate::labels;
+use crate::learnable::learnable;
 use std::fmt;
 
 /// What is wrong with bytes that are no image.
@@ -74,7 +75,7 @@ impl Image {
         if want != bytes.len() {
             return fail(format!("truncated or extended: {} bytes where the header says {want}", bytes.len()), 28);
         }
-        if head.blocks < 4 {
+        if head.blocks < HEAD_BLOCKS {
             return fail("header too short", 28);
         }
         let digest = digest(&bytes);
@@ -91,6 +92,7 @@ impl Image {
         let image = Image { bytes, digest, head, walk, rows, texts };
         image.check_sections()?;
         image.check_rows()?;
+        image.check_learnable()?;
         image.check_automaton()?;
         Ok(image)
     }
@@ -238,7 +240,7 @@ impl Image {
     }
 
     fn check_sections(&self) -> Result<()> {
-        let mut next = 4u64;
+        let mut next = u64::from(HEAD_BLOCKS);
         for (name, first, records, size) in self.sections() {
             let at = first as usize * BLOCK_BYTES;
             if u64::from(first) != next {
@@ -375,6 +377,15 @@ impl Image {
             }
         }
         self.check_text("profile", t.profile, t.profile_len)
+    }
+
+    fn check_learnable(&self) -> Result<()> {
+        let intervals = (0..self.rows.cidrs_n).map(|i| self.interval(i));
+        let want = learnable(intervals.map(|(address, class)| (address, self.class(class).contains(&SELECTOR_NEVER))));
+        match self.record::<ImageLearnable>(4, 0) == want {
+            true => Ok(()),
+            false => fail("learnable addresses are others than those of the intervals", 4 * BLOCK_BYTES),
+        }
     }
 
     fn check_class(&self, class: u32, offset: usize) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::abi::{self, *};
 use crate::hash::{Keys, buckets};
+use crate::learnable::learnable;
 use crate::tables::Tables;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub fn generation(digest: &[u8; 32]) -> u64 {
 /// The whole image.
 pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
     let mut texts = Texts::default();
-    let mut out = Sections { bytes: vec![0u8; 4 * BLOCK as usize] };
+    let mut out = Sections { bytes: vec![0u8; HEAD_BLOCKS as usize * BLOCK as usize] };
 
     let mut globs = Vec::new();
     let mut places = BTreeMap::new();
@@ -186,6 +187,12 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
         pad: [0; 5],
     };
 
+    let never = |class: u32| match class.checked_sub(tables.selectors.len() as u32 + 1) {
+        None => class == SELECTOR_NEVER,
+        Some(several) => tables.classes.get(several as usize).is_some_and(|class| class.contains(&SELECTOR_NEVER)),
+    };
+    let learnable = learnable(tables.intervals.iter().map(|(address, class)| (*address, never(*class))));
+
     let mut dns_ports = [0u16; DNS_PORTS as usize];
     if tables.dns_ports.len() > dns_ports.len() {
         return Err(EncodeError::TooMany("DNS ports"));
@@ -204,7 +211,7 @@ pub fn encode(tables: &Tables) -> Result<Vec<u8>, EncodeError> {
         dns_ports,
     };
     let mut bytes = out.bytes;
-    for (i, block) in [head.bytes(), walk.bytes(), rows.bytes(), tail.bytes()].into_iter().enumerate() {
+    for (i, block) in [head.bytes(), walk.bytes(), rows.bytes(), tail.bytes(), learnable.bytes()].into_iter().enumerate() {
         bytes[i * BLOCK as usize..(i + 1) * BLOCK as usize].copy_from_slice(block);
     }
     let generation = generation(&digest(&bytes));

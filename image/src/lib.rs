@@ -18,6 +18,7 @@ pub mod encode;
 pub mod hash;
 pub mod judge;
 pub mod labels;
+pub mod learnable;
 pub mod name;
 pub mod pattern;
 pub mod tables;

@@ -109,7 +109,7 @@ fn write(pins: &Pins, image: &Image, id: u64, told: &Told) -> Result<()> {
     let mut fresh = binding(image, told)?;
     let have = map.get(key.bytes())?.and_then(|bytes| Binding::read(&bytes));
     // What the programs noted there is none of ours.
-    let have = have.map(|have| Binding { asked: fresh.asked, ..have });
+    let have = have.map(|have| Binding { asked: fresh.asked, learned: fresh.learned, ..have });
     // Another version makes the programs judge every flow of the workload anew: only if something is another.
     fresh.version = have.map_or(0, |have| have.version);
     if have != Some(fresh) {

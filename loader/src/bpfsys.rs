@@ -194,7 +194,19 @@ pub fn update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> Result<()> {
     let info = map_info(fd)?;
     check(info.key, key)?;
     check(info.value, value)?;
-    Attributes::new().fd(0, fd).pointer(8, key.as_ptr()).pointer(16, value.as_ptr()).call(MAP_UPDATE_ELEM).map(drop)
+    // A map that is not preallocated keeps a few elements at hand, and fetches more behind its caller's back (bpf_mem_alloc).
+    let mut tries = 20;
+    loop {
+        let done =
+            Attributes::new().fd(0, fd).pointer(8, key.as_ptr()).pointer(16, value.as_ptr()).call(MAP_UPDATE_ELEM).map(drop);
+        match done {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Removes a key; true = it was there.

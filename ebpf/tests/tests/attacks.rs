@@ -5,7 +5,7 @@
 use fqdn_image::abi::{Learned, LearnedKey, Record};
 use kernel_tests::packet::{answer, query, record};
 use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -306,9 +306,43 @@ fn table() -> Table {
     for address in [[127, 0, 0, 1], [0, 0, 0, 0], [169, 254, 169, 254], [224, 0, 0, 1], [255, 255, 255, 255]] {
         t.records(&format!("30 {address:?}"), &[], &[record(&ASKED, A, 60, &address)]);
     }
-    for address in ["::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "fe80::1", "ff02::1"] {
+    for address in ["100.100.100.200", "192.0.0.192", "239.255.255.255", "240.0.0.0"].map(|a| a.parse::<Ipv4Addr>().unwrap()) {
+        t.records(&format!("30 {address}"), &[], &[record(&ASKED, A, 60, &address.octets())]);
+    }
+    // The last before, and the first behind.
+    for address in [
+        "1.0.0.0",
+        "126.255.255.255",
+        "128.0.0.0",
+        "169.253.255.255",
+        "169.255.0.0",
+        "100.100.100.199",
+        "100.100.100.201",
+        "192.0.0.191",
+        "192.0.0.193",
+        "223.255.255.255",
+    ] {
+        let octets = address.parse::<Ipv4Addr>().unwrap().octets();
+        t.records(&format!("30 inside: {address}"), &[address], &[record(&ASKED, A, 60, &octets)]);
+    }
+    for (address, teaches) in [
+        ("::", &[][..]),
+        ("::1", &[]),
+        ("::ffff:127.0.0.1", &[]),
+        ("::ffff:169.254.169.254", &[]),
+        ("64:ff9b::7f00:1", &[]),
+        ("fd00:ec2::254", &[]),
+        ("fe80::1", &[]),
+        ("fecf::1", &[]),
+        ("ff02::1", &[]),
+        ("::2", &["::2"]),
+        ("64:ff9b::808:808", &["64:ff9b::808:808"]),
+        ("fd00:ec2::253", &["fd00:ec2::253"]),
+        ("fe7f::1", &["fe7f::1"]),
+        ("2001:db8::1", &["2001:db8::1"]),
+    ] {
         let reply = answer(&asked(AAAA), &[record(&ASKED, AAAA, 60, &address.parse::<Ipv6Addr>().unwrap().octets())]);
-        t.full(&format!("30 {address}"), &[], asked(AAAA), vec![reply]);
+        t.full(&format!("30 {address}"), teaches, asked(AAAA), vec![reply]);
     }
     t.records("30 inside: beside one that may", ONE, &[record(&ASKED, A, 60, &[127, 0, 0, 1]), record(&ASKED, A, 60, &V4)]);
     // 34: bits that say nothing

@@ -508,6 +508,27 @@ fn another_name_under_the_same_hash_is_not_learned_row_17() {
     assert_eq!(node.counter("learned-full"), 1);
 }
 
+/// An element of `names` may be given to another name while a packet reads it: a text counts only under its own hash.
+#[test]
+fn a_text_that_is_not_its_keys_says_nothing_row_17() {
+    let (node, workload) = node("torn");
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("pair-10-200-7-1.example.test").contains("records 2"));
+    let names = node.pins.map("names").unwrap();
+    let change = |letter: u8| {
+        for key in names.keys().unwrap() {
+            let mut record = Name::read(&names.get(&key).unwrap().unwrap()).unwrap();
+            record.bytes[1] = letter;
+            names.set(&key, record.bytes()).unwrap();
+        }
+    };
+    change(b'q');
+    node.apply(&compile(&web_policy(&["pair-10-200-7-1.example.test", "qair-10-200-7-1.example.test"])));
+    assert_eq!(agent.connect("10.200.7.1", 80), "EPERM");
+    change(b'p');
+    assert_eq!(agent.connect("10.200.7.1", 80), "connected");
+}
+
 /// A name's text stands with the one address it led to, or by itself: it led to more, is long, or came to an address that
 /// was known. The next policy finds it, for the address and for the open connection.
 #[test]

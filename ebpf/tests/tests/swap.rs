@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_image::Image;
-use fqdn_image::abi::{BindingKey, Record};
+use fqdn_image::abi::{Binding, BindingKey, Learned, Record, Usage};
 use fqdn_load::{bind, bpfsys, swap};
 use kernel_tests::{Agent, Node, compile, web_policy};
 use std::os::fd::AsFd;
@@ -122,6 +122,43 @@ fn narrowed_and_widened_without_a_new_query() {
     assert_eq!([agent.connect("10.200.1.1", 80), agent.connect("10.200.1.2", 80)], ["EPERM", "connected"]);
     swap::rollback(&node.pins).unwrap();
     assert_eq!([agent.connect("10.200.1.1", 80), agent.connect("10.200.1.2", 80)], ["connected", "EPERM"]);
+}
+
+/// What the programs guess of an address with the binding is wrong after a swap (the address is there and seems new) and after
+/// its end (it is gone and seems known). Neither costs a place, nor leaves one.
+#[test]
+fn a_wrong_guess_costs_a_search_and_nothing_else() {
+    let [one, other] = policies();
+    let node = Node::new("guess", &one).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let usage = || {
+        let map = node.pins.map("usage").unwrap();
+        let id = fqdn_load::cgroup::id(&workload).unwrap();
+        Usage::read(&map.get(&id.to_le_bytes()).unwrap().unwrap()).unwrap()
+    };
+    let elements = || node.pins.map("learned").unwrap().keys().unwrap();
+    let mut ask = || {
+        let before = node.counter("address-learned");
+        assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+        assert_eq!(node.counter("address-learned"), before + 1);
+    };
+    ask();
+    node.apply(&other);
+    std::thread::sleep(Duration::from_millis(600));
+    ask();
+    assert_eq!((elements().len(), usage().learned), (1, 1), "there, and seemed new");
+    let value = Learned::read(&node.pins.map("learned").unwrap().get(&elements()[0]).unwrap().unwrap()).unwrap();
+    assert_eq!(value.names[0].generation, other.head.generation, "judged by the policy of the question");
+    node.pins.map("learned").unwrap().remove(&elements()[0]).unwrap();
+    let bindings = node.pins.map("bindings").unwrap();
+    for key in bindings.keys().unwrap() {
+        let binding = Binding::read(&bindings.get(&key).unwrap().unwrap()).unwrap();
+        assert_eq!(binding.learned.iter().map(|word| word.count_ones()).sum::<u32>(), 1);
+    }
+    ask();
+    assert_eq!((elements().len(), usage().learned), (1, 2), "gone, and seemed known: a place is taken for it, as for any");
 }
 
 #[test]

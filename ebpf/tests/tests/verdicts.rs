@@ -69,7 +69,7 @@ impl Egress {
 
     /// As if an answer under some earlier policy had taught the address: the kernel must find the class itself.
     fn teach(&self, name: &WireName, address: IpAddr) -> (LearnedKey, u64) {
-        let key = 0x1234_5678_9abc_def0u64;
+        let key = hash_name(name.wire(), self.node.pins.node().unwrap().secret);
         let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, ..Name::zeroed() };
         record.bytes[..name.wire().len()].copy_from_slice(name.wire());
         self.node.pins.map("names").unwrap().set(&key.to_le_bytes(), record.bytes()).unwrap();
@@ -90,6 +90,34 @@ impl Drop for Egress {
     fn drop(&mut self) {
         let _ = fs::write(self.home.join("cgroup.procs"), "0");
     }
+}
+
+/// SipHash-1-3 over the words of a name, as `ebpf/lib/name.h` has it: by it the kernel knows that a text is that of its key.
+fn hash_name(name: &[u8], key: [u64; 2]) -> u64 {
+    fn round(v: &mut [u64; 4]) {
+        v[0] = v[0].wrapping_add(v[1]);
+        v[2] = v[2].wrapping_add(v[3]);
+        v[1] = v[1].rotate_left(13) ^ v[0];
+        v[3] = v[3].rotate_left(16) ^ v[2];
+        v[0] = v[0].rotate_left(32).wrapping_add(v[3]);
+        v[2] = v[2].wrapping_add(v[1]);
+        v[1] = v[1].rotate_left(17) ^ v[2];
+        v[3] = v[3].rotate_left(21) ^ v[0];
+        v[2] = v[2].rotate_left(32);
+    }
+    let start = [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573u64];
+    let mut v = [start[0] ^ key[0], start[1] ^ key[1], start[2] ^ key[0], start[3] ^ key[1]];
+    for part in name.chunks(8) {
+        let mut word = [0; 8];
+        word[..part.len()].copy_from_slice(part);
+        let word = u64::from_le_bytes(word);
+        v[3] ^= word;
+        round(&mut v);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    (0..3).for_each(|_| round(&mut v));
+    v.iter().fold(0, |all, part| all ^ part) | 1
 }
 
 fn addr(text: &str) -> IpAddr {
