@@ -643,7 +643,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_len) == 304, "off
 _Static_assert(__builtin_offsetof(struct fqdn_learned, pad2) == 308, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_bytes) == 312, "offset");
 
-/* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. */
+/* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line. */
 struct fqdn_sock {
 	__u32 seq; /* Odd while one CPU writes the cache below. */
 	__u32 flags; /* `SOCK_*`. */

@@ -751,7 +751,7 @@ records! {
         /// It, as in `names`.
         312 carried_bytes: [u8; 96],
     }
-    /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing.
+    /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line.
     Sock "sock" 176 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
