@@ -1,5 +1,7 @@
 # One line each to something readable. `make` says what is missing, then builds; kernel steps use sudo by themselves.
 SHELL := /bin/bash
+# The scripts look into target/, wherever else your shell builds.
+unexport CARGO_TARGET_DIR
 
 .PHONY: build demo test check kernels bench fuzz ebpf clean
 build: tools ; cargo build --release
