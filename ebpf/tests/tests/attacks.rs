@@ -2,7 +2,7 @@
 //! bound and one just inside. What is written as the expected learning is what RFC and policy say, by hand.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use fqdn_image::abi::{Learned, LearnedKey, Record};
+use fqdn_image::abi::{self, Learned, LearnedKey, Record};
 use kernel_tests::packet::{answer, query, record};
 use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -418,6 +418,47 @@ fn the_table_of_answers() {
     println!("{} rows, four ways each", rows.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(rows.len() >= 80);
+}
+
+/// Row 18: a workload that asks on and on without an answer loses its oldest questions, and those alone.
+#[test]
+fn the_oldest_question_gives_way() {
+    const ASKED_IN_ALL: u16 = 600;
+    let (node, mut server) = Node::new("oldest", &compile(&web_policy(&["**.example.test"]))).with_responder();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let address = |id: u16| [10, 200, (id >> 8) as u8, id as u8];
+    let replies: Vec<String> = (0..ASKED_IN_ALL)
+        .map(|id| hex(&answer(&query(id, &wire(&format!("n{id}.example.test")), A), &[record(&ASKED, A, 60, &address(id))])))
+        .collect();
+    assert_eq!(agent.tell("udp one"), "ok");
+    // The first packet to a neighbour waits for its address.
+    let greeting = answer(&asked(A), &[]);
+    assert_eq!(server.tell(&format!("patch {}", hex(&greeting))), "ok");
+    assert!(answered(&mut agent, "udp", RESOLVER, &asked(A), 1).starts_with("answer"));
+    assert_eq!(server.tell("as-is"), "ok");
+    assert_eq!(agent.tell(&format!("ask-each one 0..{} {RESOLVER}", ASKED_IN_ALL - 1)), format!("asked {}", ASKED_IN_ALL - 1));
+    std::thread::sleep(std::time::Duration::from_millis(100)); // all have come, and nobody has answered
+    // The last question brings the answers to all of them.
+    assert_eq!(server.tell(&format!("as-is {}", replies.join(" "))), "ok");
+    let last = ASKED_IN_ALL - 1;
+    assert_eq!(agent.tell(&format!("ask-each one {last}..{ASKED_IN_ALL} {RESOLVER}")), "asked 1");
+    let came = (0..50).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        node.counter("answer-learned") + node.counter("answer-unsolicited") == u64::from(ASKED_IN_ALL)
+    });
+    assert!(came, "{} learned, {} unsolicited", node.counter("answer-learned"), node.counter("answer-unsolicited"));
+    let displaced = node.counter("query-pending-full");
+    let have = learned(&node);
+    let waits = |id: u16| have.contains(&std::net::Ipv4Addr::from(address(id)).to_string());
+    println!("{} of {ASKED_IN_ALL} questions waited, {displaced} gave way", have.len());
+    assert_eq!(have.len() as u64, u64::from(ASKED_IN_ALL) - displaced);
+    assert!(have.len() <= (abi::PENDING_PAGES * abi::PENDING_SLOTS) as usize);
+    assert!((ASKED_IN_ALL - 30..ASKED_IN_ALL).all(waits), "the last ones wait");
+    // A question looks at six places, so that an old one may be passed over; chance would leave every third of them.
+    let first: Vec<u16> = (0..150).filter(|id| waits(*id)).collect();
+    assert!(first.len() <= 15, "the first ones gave way: {first:?}");
 }
 
 /// Rows 11 and 12: ids that were not asked with, by the hundred thousand.

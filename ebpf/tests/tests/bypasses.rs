@@ -683,6 +683,25 @@ fn other_ways_to_send() {
     }
 }
 
+/// A routing header makes another host the destination than the one that is looked at.
+#[test]
+fn a_socket_that_routes_by_itself_is_refused() {
+    let (node, workload) = node("rthdr");
+    let mut agent = node.agent(&workload);
+    assert!(agent.tell(&format!("resolve ip6-9.example.test {RESOLVER_V6}")).contains("records 1"));
+    assert_eq!(agent.tell("udp6 plain"), "ok");
+    assert_eq!(agent.tell("send plain fd20::9 7777"), "sent", "without the header it may be sent to");
+    assert_eq!(agent.tell("udp6 routed"), "ok");
+    let before = node.counter("header-routing");
+    let said = agent.tell("send-routed routed fd20::9 fd20::8 7777");
+    if said.starts_with("no option") {
+        println!("NOT RUN  routing headers: {said}");
+        return;
+    }
+    assert_eq!(said, "EPERM");
+    assert_eq!(node.counter("header-routing"), before + 1);
+}
+
 /// Two answers that the kernel hands over as one buffer: not understood, so not learned.
 #[test]
 fn joined_answers_teach_nothing() {
@@ -775,6 +794,28 @@ fn a_flood_of_peers_opens_no_way_back_rows_2_and_14() {
     assert!(echoed);
     node.apply(&any_port("other.example.test"));
     assert_eq!(agent.tell("send u 10.198.0.1 7777"), "EPERM", "no name allows it any more, and its echo opened nothing");
+}
+
+/// An `apply` that died between the list and the word that it has changed: the next one says it, with nothing else to do.
+#[test]
+fn a_list_of_resolvers_counts_with_the_next_apply_at_the_latest() {
+    let (node, workload) = node("list");
+    let image = compile(&web_policy(ALLOWED));
+    let lists = ["10.198.0.1,10.198.0.3", "10.198.0.3"];
+    swap::apply(&node.pins, &image, lists[0], &node.cgroup).unwrap();
+    let mut agent = node.agent(&workload);
+    for name in ["ip-10-200-1-1", "ip-10-200-1-2"] {
+        assert!(agent.resolve(&format!("{name}.example.test")).contains("records 1"), "asked, and remembered");
+    }
+    let map = node.pins.map("resolvers").unwrap();
+    for key in map.keys().unwrap() {
+        if key.ends_with(&[10, 198, 0, 1]) {
+            map.remove(&key).unwrap();
+        }
+    }
+    swap::apply(&node.pins, &image, lists[1], &node.cgroup).unwrap();
+    assert_eq!(agent.resolve("ip-10-200-1-3.example.test"), "EPERM");
+    assert!(agent.tell("resolve ip-10-200-1-3.example.test 10.198.0.3").contains("rcode"));
 }
 
 /// A rule may let a workload ask a server that is no resolver; what it answers teaches nothing.

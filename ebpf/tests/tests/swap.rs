@@ -161,6 +161,40 @@ fn a_wrong_guess_costs_a_search_and_nothing_else() {
     assert_eq!((elements().len(), usage().learned), (1, 2), "gone, and seemed known: a place is taken for it, as for any");
 }
 
+/// What the sweep would never find again is not learned: it would stay for ever, and its place with it.
+#[test]
+fn what_the_sweep_has_no_room_for_is_not_learned() {
+    let node = Node::new("unswept", &compile(&web_policy(&["**.example.test"]))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    // The sweep begins with the first answer, so until then the queue keeps what is put into it: elements that are not there.
+    let map = aya::maps::MapData::from_pin(node.pins.path("sweep")).unwrap();
+    let mut queue = aya::maps::Queue::<_, [u64; 4]>::try_from(aya::maps::Map::Queue(map)).unwrap();
+    let mut held = 0;
+    while queue.push([1, held, 0, 0], 0).is_ok() {
+        held += 1;
+    }
+    println!("{held} items");
+    let mut agent = node.agent(&workload);
+    let mut ask = |name: &str| assert!(agent.resolve(name).contains("records "), "the answer itself passes");
+    let counters = || ["sweep-lost", "learned-full", "names-full", "address-learned"].map(|name| node.counter(name));
+    ask("ip-10-200-1-1.example.test");
+    assert_eq!(counters()[1..], [1, 0, 0], "an address that has its name with it");
+    let long = format!("ip-10-200-1-2.{}.{}.example.test", "a".repeat(50), "b".repeat(50));
+    let refill = |queue: &mut aya::maps::Queue<_, [u64; 4]>| while queue.push([1, 0, 0, 0], 0).is_ok() {};
+    refill(&mut queue);
+    let before = counters()[0];
+    while counters()[0] == before {
+        refill(&mut queue);
+        ask(&long);
+    }
+    let id = fqdn_load::cgroup::id(&workload).unwrap();
+    let usage = Usage::read(&node.pins.map("usage").unwrap().get(&id.to_le_bytes()).unwrap().unwrap()).unwrap();
+    assert_eq!((usage.learned, usage.names), (0, 0), "no place is taken");
+    assert!(node.pins.map("learned").unwrap().keys().unwrap().is_empty());
+    assert!(node.pins.map("names").unwrap().keys().unwrap().is_empty());
+}
+
 #[test]
 fn fifty_thousand_fresh_addresses() {
     let node = Node::new("cycles", &compile(&web_policy(&["**.example.test"]))).with_network();

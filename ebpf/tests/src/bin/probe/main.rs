@@ -163,6 +163,29 @@ fn agent() {
             ["ring-send", address, port, hex, by_worker] => {
                 uring::send((*address, port.parse().unwrap()), &stream::bytes(hex), *by_worker == "worker")
             }
+            // A question of each id, by one socket, and no look at what comes back; some for each tick of the kernel's clock.
+            ["ask-each", name, ids, server] => {
+                let (first, end) = ids.split_once("..").unwrap();
+                let sent = (first.parse::<u16>().unwrap()..end.parse().unwrap())
+                    .inspect(|id| std::thread::sleep(Duration::from_millis(if id % 8 == 0 { 5 } else { 0 })))
+                    .filter(|id| {
+                        sockets[*name].send_to(&query(*id, &wire(&format!("n{id}.example.test")), 1), (*server, 53)).is_ok()
+                    })
+                    .count();
+                format!("asked {sent}")
+            }
+            // By a segment routing header (RFC 8754): first to `via`, who is to pass it on to `address`.
+            ["send-routed", name, via, address, port] => {
+                let mut header = vec![0, 4, 4, 1, 1, 0, 0, 0]; // two segments, one of them left
+                header.extend([address, via].iter().flat_map(|a| a.parse::<Ipv6Addr>().unwrap().octets()));
+                match set(sockets[*name].as_raw_fd(), libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header) {
+                    Some(error) => format!("no option, errno {error}"),
+                    None => {
+                        let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
+                        sockets[*name].send_to(b"x", to).map_or_else(|e| show(&e), |_| "sent".into())
+                    }
+                }
+            }
             ["mark", name, mark] => {
                 let mark: u32 = mark.parse().unwrap();
                 set(sockets[*name].as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
