@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x83e161ee96d3e0b7ULL
+#define FQDN_ABI 0xe3a088d02e8a55ddULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -71,6 +71,9 @@
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_SPOKEN_BITS 0x10000U /* Bits of half of what a workload has spoken to, a power of two. */
 #define FQDN_SPOKEN_MS 0x927c0U /* Milliseconds after which the older half is forgotten. */
+#define FQDN_RECENT 1024U /* Places for what was learned lately, a power of two. */
+#define FQDN_SETTLE_SLICE 192U /* Most of them that one run of the sweep's timer settles. */
+#define FQDN_SETTLE_MS 10U /* Milliseconds between two runs while there is something to settle: every other one does. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
 #define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
 
@@ -642,6 +645,25 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned, carried) == 296, "offset"
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_len) == 304, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, pad2) == 308, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_bytes) == 312, "offset");
+
+/* Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name. */
+struct fqdn_recent {
+	struct bpf_spin_lock lock; /* Guards what is below. */
+	__u32 len; /* Length of the name on the wire. */
+	__u64 cgroup; /* Workload; 0 = the place is free. */
+	__u8 addr[16]; /* Address. */
+	__u64 netns; /* Cookie of the network namespace. */
+	struct fqdn_learned_name name; /* For what name. */
+	__u8 bytes[96]; /* Its text, as in `names`. */
+};
+_Static_assert(sizeof(struct fqdn_recent) == 168, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, lock) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, len) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, cgroup) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, addr) == 16, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, netns) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, name) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, bytes) == 72, "offset");
 
 /* Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line. */
 struct fqdn_sock {

@@ -24,14 +24,12 @@ static __always_inline int queue_sweep(const void *item)
 }
 
 /* The question's name gets, or has, its place in `names`; the bytes are compared (bypass: crafted hashes). */
-static __noinline int keep_name(struct job *job)
+static __noinline int keep_name(struct scratch *s, struct fqdn_name *own)
 {
-	struct fqdn_pending *question = job->question;
-	struct scratch *s = job->s;
 	__u64 key = s->name_key, until = s->holds_from + s->longest * SECOND;
 	struct fqdn_name *name;
 
-	if (!question)
+	if (!own)
 		return 0;
 	name = bpf_map_lookup_elem(&names, &key);
 	if (!name) {
@@ -41,8 +39,8 @@ static __noinline int keep_name(struct job *job)
 		__builtin_memcpy(item.key, &key, 8);
 		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
 			return 0;
-		question->name.until = until;
-		if (bpf_map_update_elem(&names, &key, &question->name, BPF_NOEXIST) == 0) {
+		own->until = until;
+		if (bpf_map_update_elem(&names, &key, own, BPF_NOEXIST) == 0) {
 			/* Queued afterwards: the sweep drops an item whose entry is not there. Without an item it would stay for ever. */
 			if (queue_sweep(&item))
 				return 1;
@@ -53,19 +51,17 @@ static __noinline int keep_name(struct job *job)
 		if (!name)
 			return 0;
 	}
-	if (name->len != question->name.len || !same_name(name->bytes, question->name.bytes, &name->len))
+	if (name->len != own->len || !same_name(name->bytes, own->bytes, &name->len))
 		return 0;
 	if (name->until < until)
 		name->until = until;
 	return 1;
 }
 
-static __always_inline bool keeps_name(struct job *job)
+static __always_inline bool keeps_name(struct scratch *s, struct fqdn_name *own)
 {
-	struct scratch *s = job->s;
-
 	if (s->name_kept == NAME_NOT_LOOKED_FOR)
-		s->name_kept = keep_name(job) ? NAME_KEPT : NAME_FINDS_NO_ROOM;
+		s->name_kept = keep_name(s, own) ? NAME_KEPT : NAME_FINDS_NO_ROOM;
 	return s->name_kept == NAME_KEPT;
 }
 
@@ -181,17 +177,15 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 	return done;
 }
 
-static __noinline int learn_beside(struct fqdn_learned *value, const struct job *job)
+static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
 {
-	const struct scratch *s = job->s;
-	const struct fqdn_pending *question = job->question;
 	int done;
 
-	if (!question)
+	if (!name)
 		return 0;
 	bpf_spin_lock(&value->lock);
 	done = is_same_element(value, &s->learned_key) &&
-	       (value->carried == s->fresh.name ? carries(value, &question->name) : s->name_kept == NAME_KEPT) && add_name(value, &s->fresh);
+	       (value->carried == s->fresh.name ? carries(value, name) : s->name_kept == NAME_KEPT) && add_name(value, &s->fresh);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -232,6 +226,33 @@ static __always_inline bool is_carried(const struct scratch *s, const struct fqd
 	return s->got == 1 && question->name.len <= FQDN_CARRIED_MAX;
 }
 
+/* An element with one name, whose text stands with it, or in `names`. */
+static __always_inline void begin_element(struct scratch *s, const struct fqdn_name *name, bool carried)
+{
+	__builtin_memset(&s->learned, 0, sizeof(s->learned));
+	s->learned.cgroup = s->learned_key.cgroup;
+	s->learned.netns = s->learned_key.netns;
+	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
+	s->learned.names[0] = s->fresh;
+	if (!carried)
+		return;
+	s->learned.carried = s->name_key;
+	s->learned.carried_len = name->len;
+	for (int k = 0; k < FQDN_CARRIED_MAX / 8; k++)
+		((__u64 *)s->learned.carried_bytes)[k] = ((const __u64 *)name->bytes)[k];
+}
+
+/* 0 = the address is there, or there is no room, for it or for what will remove it. */
+static __noinline int add_element(struct scratch *s)
+{
+	if (bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST))
+		return 0;
+	if (queue_sweep(&s->learned_key))
+		return 1;
+	bpf_map_delete_elem(&learned, &s->learned_key);
+	return 0;
+}
+
 /* The address is new, and this its first name. 0 = it is there, there is no room, or the name's text would be nowhere. */
 static __noinline int learn_alone(struct job *job)
 {
@@ -241,26 +262,15 @@ static __noinline int learn_alone(struct job *job)
 
 	if (!question || !(is_carried(s, question) || s->name_kept == NAME_KEPT) || !share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
 		return 0;
-	__builtin_memset(&s->learned, 0, sizeof(s->learned));
-	s->learned.cgroup = s->learned_key.cgroup;
-	s->learned.netns = s->learned_key.netns;
-	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
-	s->learned.names[0] = s->fresh;
-	if (is_carried(s, question)) {
-		s->learned.carried = s->name_key;
-		s->learned.carried_len = question->name.len;
-		for (int k = 0; k < FQDN_CARRIED_MAX / 8; k++)
-			((__u64 *)s->learned.carried_bytes)[k] = ((const __u64 *)question->name.bytes)[k];
-	}
-	if (bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST) == 0) {
-		if (queue_sweep(&s->learned_key)) {
-			set_seen(job);
-			return 1;
+	if (!(s->tried && take_place(s, &question->name))) {
+		begin_element(s, &question->name, is_carried(s, question));
+		if (!add_element(s)) {
+			give_share(&share->learned);
+			return 0;
 		}
-		bpf_map_delete_elem(&learned, &s->learned_key);
 	}
-	give_share(&share->learned);
-	return 0;
+	set_seen(job);
+	return 1;
 }
 
 /* The address of `flow.dest` is learned for the question's name; gives the reason to count. */
@@ -294,7 +304,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		return learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
-	if (!(value ? value->carried == s->name_key : is_carried(s, question)) && !keeps_name(job))
+	if (!(value ? value->carried == s->name_key : is_carried(s, question)) && !keeps_name(s, &job->question->name))
 		return FQDN_COUNT_NAMES_FULL;
 	if (value && learn_longer(value, job))
 		return FQDN_COUNT_ADDRESS_LEARNED;
@@ -306,11 +316,11 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		value = bpf_map_lookup_elem(&learned, key);
 		if (!value)
 			return FQDN_COUNT_LEARNED_FULL;
-		if (!keeps_name(job))
+		if (!keeps_name(s, &job->question->name))
 			return FQDN_COUNT_NAMES_FULL;
 	}
 	/* Alone, after all: the sweep may just have ended the element, and removed it. */
-	return learn_beside(value, job) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_beside(value, s, &job->question->name) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

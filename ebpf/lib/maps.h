@@ -106,6 +106,15 @@ struct {
 	PINNED;
 } learned SEC(".maps");
 
+/* In front of `learned`: lib/recent.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FQDN_RECENT);
+	__type(key, __u32);
+	__type(value, struct fqdn_recent);
+	PINNED;
+} recent SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -220,6 +229,22 @@ struct {
 	__type(value, struct fqdn_sweep_item);
 	PINNED;
 } sweep SEC(".maps");
+
+struct clock {
+	struct bpf_timer timer;
+	__u32 settles;   /* the next run settles, if there is anything, instead of sweeping */
+	__u32 unsettled; /* a place of `recent` is taken */
+	__u32 place;     /* of `recent`, where the next run begins */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct clock);
+	PINNED;
+} clock SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

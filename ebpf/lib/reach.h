@@ -3,7 +3,7 @@
 #ifndef REACH_H
 #define REACH_H
 
-#include "workload.h"
+#include "recent.h"
 
 static __always_inline int is_same_element(const struct fqdn_learned *value, const struct fqdn_learned_key *key)
 {
@@ -20,14 +20,27 @@ static __always_inline int bring_name(struct scratch *s, const struct fqdn_name 
 	return 1;
 }
 
-/* The name of this key that led to the address of `learned_key`, to `name`: it stands with the address, or in `names`. */
+/*
+ * The name of this key that led to the address of `learned_key`, to `name`: it stands with the address, or in `names`.
+ * First where it was learned lately: what is no longer there has come to `learned`.
+ */
 static __noinline int find_name(struct scratch *s, __u64 key)
 {
-	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, &s->learned_key);
+	struct fqdn_recent *place = recent_place(&s->learned_key);
 	const struct fqdn_node *node = the_node();
+	struct fqdn_learned *value;
 
 	s->name_len = 0;
-	if (value) {
+	if (place) {
+		bpf_spin_lock(&place->lock);
+		for (int i = 0; i < FQDN_CARRIED_MAX / 8; i++)
+			((__u64 *)s->name)[i] = ((const __u64 *)place->bytes)[i];
+		if (place->name.name == key && holds(place, &s->learned_key))
+			s->name_len = place->len;
+		bpf_spin_unlock(&place->lock);
+	}
+	value = bpf_map_lookup_elem(&learned, &s->learned_key);
+	if (value && !READ_ONCE(s->name_len)) {
 		bpf_spin_lock(&value->lock);
 		for (int i = 0; i < FQDN_CARRIED_MAX / 8; i++)
 			((__u64 *)s->name)[i] = ((const __u64 *)value->carried_bytes)[i];
@@ -71,15 +84,15 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 static long learned_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	struct fqdn_learned_name *entry = &s->learned.names[i & (FQDN_LEARNED_NAMES - 1)];
+	struct fqdn_learned_name *entry = &s->names[i & (2 * FQDN_LEARNED_NAMES - 1)];
 
-	if (!entry->name || s->now >= entry->expiry)
+	if (!entry->name || s->now >= entry->expiry || (i < FQDN_LEARNED_NAMES && i >= s->names_n))
 		return 0;
 	judge_one(s, entry->class);
 	if (entry->generation != s->generation) {
 		if (!restate(job, entry))
 			return 0;
-		s->restated |= 1U << (i & (FQDN_LEARNED_NAMES - 1));
+		s->restated |= 1U << (i & (2 * FQDN_LEARNED_NAMES - 1));
 		judge_name(job);
 	}
 	s->with_star = s->has_star && entry->plain;
@@ -99,22 +112,43 @@ static __always_inline void set_learned_key(struct scratch *s)
 	__builtin_memcpy(s->learned_key.addr, s->flow.dest.bytes, 16);
 }
 
-/* Copies the names out under the lock. The key is compared last: an element taken anew is not ours. */
-static __always_inline int read_learned(struct scratch *s)
+/* Copies the names out under the lock: none of an element taken anew, which is not ours. */
+static __always_inline void read_learned(struct scratch *s)
 {
 	const struct fqdn_learned_key *key = &s->learned_key;
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
+	int ours = 0;
 
-	if (!value)
-		return 0;
-	bpf_spin_lock(&value->lock);
-	__builtin_memcpy(s->learned.names, value->names, sizeof(value->names));
-	barrier();
-	s->learned.cgroup = value->cgroup;
-	__builtin_memcpy(s->learned.addr, value->addr, 16);
-	s->learned.netns = value->netns;
-	bpf_spin_unlock(&value->lock);
-	return s->learned.cgroup == key->cgroup && s->learned.netns == key->netns && same_address(s->learned.addr, (const union address *)key->addr);
+	if (value) {
+		bpf_spin_lock(&value->lock);
+		__builtin_memcpy(s->names, value->names, sizeof(value->names));
+		ours = is_same_element(value, key);
+		bpf_spin_unlock(&value->lock);
+	}
+	s->names_n = ours ? FQDN_LEARNED_NAMES : 0;
+}
+
+/* INVARIANT: first what was learned lately. What is gone from there has come to `learned` before. */
+static __always_inline void read_recent(struct scratch *s)
+{
+	struct fqdn_recent *place = recent_place(&s->learned_key);
+	struct fqdn_learned_name *lately = &s->names[FQDN_LEARNED_NAMES];
+
+	lately->name = 0;
+	if (!place)
+		return;
+	bpf_spin_lock(&place->lock);
+	if (holds(place, &s->learned_key))
+		*lately = place->name;
+	bpf_spin_unlock(&place->lock);
+}
+
+/* A call of its own: 6.1 counts what it needs of the stack to all that comes behind. */
+static __noinline int read_names(struct scratch *s)
+{
+	read_recent(s);
+	read_learned(s);
+	return 0;
 }
 
 static __always_inline void write_restated(struct scratch *s)
@@ -125,7 +159,7 @@ static __always_inline void write_restated(struct scratch *s)
 		return;
 	bpf_spin_lock(&value->lock);
 	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
-		struct fqdn_learned_name *fresh = &s->learned.names[i], *entry = &value->names[i];
+		struct fqdn_learned_name *fresh = &s->names[i], *entry = &value->names[i];
 
 		if (!(s->restated & (1U << i)) || entry->name != fresh->name || !is_same_element(value, &s->learned_key))
 			continue;
@@ -145,9 +179,8 @@ static __always_inline int reach_by_name(struct job *job)
 	s->reached = 0;
 	s->reached_name = 0;
 	s->restated = 0;
-	if (!read_learned(s))
-		return 0;
-	bpf_loop(FQDN_LEARNED_NAMES, learned_step, job, 0);
+	read_names(s);
+	bpf_loop(FQDN_LEARNED_NAMES + 1, learned_step, job, 0);
 	if (s->restated)
 		write_restated(s);
 	return s->reached;

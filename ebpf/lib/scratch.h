@@ -89,6 +89,8 @@ struct scratch {
 	/* result */
 	__u32 allowed;
 	__u32 reached;
+	struct fqdn_learned_name names[2 * FQDN_LEARNED_NAMES]; /* of the address; one more than `learned` holds, the lately learned one */
+	__u32 names_n;      /* of `learned` */
 	__u64 reached_name; /* key in `names` of the name that did it */
 	__u32 by_address;  /* of the server that was asked, and not by its being a resolver */
 	__u64 expiry;
@@ -138,6 +140,8 @@ struct scratch {
 	struct learned_copy learned;
 	struct fqdn_learned_key learned_key;
 	struct fqdn_learned_name fresh;
+	__u32 settled, unsettled; /* of the places in this run of the timer */
+	__u32 place_at;
 	__u8 message[FQDN_MESSAGE_MAX];
 	__u8 overrun3[512];
 };

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Removes what is over, without any process: a timer visits a slice of the queue each time, deletes what has
- * ended and queues the rest again. Expiry itself does not wait for it: every use compares the time.
+ * ended and queues the rest again. Expiry itself does not wait for it: every use compares the time. The same timer settles
+ * what was learned lately.
  */
 #ifndef SWEEP_H
 #define SWEEP_H
 
-#include "learn.h"
+#include "settle.h"
 
 /* include/uapi/linux/time.h */
 #define CLOCK_BOOTTIME 7
@@ -14,18 +15,6 @@
 #define SUSPENDED_LEAST (SECOND / 10)
 /* A name stays this long after the last address learned for it. */
 #define NAME_REST (60 * SECOND)
-
-struct clock {
-	struct bpf_timer timer;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct clock);
-	PINNED;
-} clock SEC(".maps");
 
 /*
  * 1 = every name is over, and the element nobody's: an answer that would renew it learns anew, once it is removed.
@@ -101,11 +90,16 @@ static int sweep_slice(void *map, int *key, struct clock *value)
 	/* The two clocks are read one after the other. A shift that went back would let a time stand still ahead of now. */
 	if (node && suspended > node->suspended + SUSPENDED_LEAST)
 		node->suspended = suspended;
-	bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
+	/* In turn, so that neither makes the other wait. */
+	value->settles = !value->settles;
+	if (value->settles && value->unsettled)
+		settle_slice(value);
+	else
+		bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
 	took = bpf_ktime_get_ns() - start;
 	if (node && took > node->sweep_longest)
 		node->sweep_longest = took;
-	bpf_timer_start(&value->timer, FQDN_SWEEP_MS * 1000000ULL, 0);
+	bpf_timer_start(&value->timer, (value->unsettled ? FQDN_SETTLE_MS : FQDN_SWEEP_MS) * 1000000ULL, 0);
 	return 0;
 }
 

@@ -240,6 +240,12 @@ constants! {
     SPOKEN_BITS: u32 = 65_536;
     /// Milliseconds after which the older half is forgotten.
     SPOKEN_MS: u32 = 600_000;
+    /// Places for what was learned lately, a power of two.
+    RECENT: u32 = 1_024;
+    /// Most of them that one run of the sweep's timer settles.
+    SETTLE_SLICE: u32 = 192;
+    /// Milliseconds between two runs while there is something to settle: every other one does.
+    SETTLE_MS: u32 = 10;
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
     /// Milliseconds between two runs of the sweep.
@@ -750,6 +756,23 @@ records! {
         308 pad2: u32,
         /// It, as in `names`.
         312 carried_bytes: [u8; 96],
+    }
+    /// Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name.
+    Recent "recent" 168 {
+        /// Guards what is below.
+        0 lock: SpinLock,
+        /// Length of the name on the wire.
+        4 len: u32,
+        /// Workload; 0 = the place is free.
+        8 cgroup: u64,
+        /// Address.
+        16 addr: [u8; 16],
+        /// Cookie of the network namespace.
+        32 netns: u64,
+        /// For what name.
+        40 name: LearnedName,
+        /// Its text, as in `names`.
+        72 bytes: [u8; 96],
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line.
     Sock "sock" 176 {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 #![allow(missing_docs)]
 
+use fqdn_image::abi::{Recent, Record};
 use fqdn_image::{Image, WireName};
 use fqdn_load::bind::{self, Told};
 use fqdn_load::pins::Pins;
@@ -144,6 +145,20 @@ impl Node {
     pub fn unbind(&self, cgroup: &Path) {
         let _lock = self.pins.lock().unwrap();
         bind::unbind(&self.pins, cgroup).unwrap();
+    }
+
+    /// What was learned lately has come to `learned`, where there is room.
+    pub fn settled(&self) {
+        let recent = self.pins.map("recent").unwrap();
+        let taken =
+            || recent.keys().unwrap().iter().any(|at| Recent::read(&recent.get(at).unwrap().unwrap()).unwrap().cgroup != 0);
+        for _ in 0..200 {
+            if !taken() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("a place of `recent` stays taken");
     }
 
     pub fn counter(&self, name: &str) -> u64 {

@@ -358,6 +358,7 @@ fn table() -> Table {
 
 /// What the workload has learned and may use now.
 fn learned(node: &Node) -> Vec<String> {
+    node.settled();
     let map = node.pins.map("learned").unwrap();
     let mut time = [0i64; 2];
     // SAFETY: a timespec is two words.

@@ -497,6 +497,7 @@ fn another_name_under_the_same_hash_is_not_learned_row_17() {
     assert!(node.counter("names-full") >= 1);
     // And where the text stands with the address.
     assert!(agent.resolve("ip-10-200-1-5.example.test").contains("records 1"));
+    node.settled();
     for key in learned.keys().unwrap() {
         let mut record = Learned::read(&learned.get(&key).unwrap().unwrap()).unwrap();
         assert_ne!(record.carried, 0);
@@ -543,6 +544,7 @@ fn a_name_is_judged_again_wherever_it_stands_row_15() {
         (long, "10.200.6.3", 1),
     ];
     for (name, address, by_itself) in &cases {
+        node.settled();
         for key in node.pins.map("learned").unwrap().keys().unwrap() {
             node.pins.map("learned").unwrap().remove(&key).unwrap();
         }
@@ -553,9 +555,11 @@ fn a_name_is_judged_again_wherever_it_stands_row_15() {
         if name.contains("again") {
             node.apply(&only(&["ip-10-200-6-1.example.test"]));
             assert!(agent.resolve("ip-10-200-6-1.example.test").contains("records 1"));
+            node.settled();
         }
         node.apply(&only(&["b.example.test"]));
         assert!(!agent.resolve(name).contains("records 0"), "{name}");
+        node.settled();
         assert_eq!(node.pins.map("names").unwrap().keys().unwrap().len(), *by_itself, "{name}");
         assert_eq!(agent.tell(&format!("open {address} 7777")), "open", "{name}");
         assert_eq!(agent.tell("echo"), "echoed", "{name}");
@@ -568,6 +572,7 @@ fn a_name_is_judged_again_wherever_it_stands_row_15() {
         node.apply(&only(&["d.example.test"]));
         assert_eq!(agent.connect(address, 80), "connected", "{name}: and again");
         assert!(!agent.resolve(name).contains("records 0"), "{name}");
+        node.settled();
         assert_eq!(node.pins.map("names").unwrap().keys().unwrap().len(), *by_itself, "{name}: asked again");
     }
 }

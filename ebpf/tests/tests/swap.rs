@@ -138,7 +138,10 @@ fn a_wrong_guess_costs_a_search_and_nothing_else() {
         let id = fqdn_load::cgroup::id(&workload).unwrap();
         Usage::read(&map.get(&id.to_le_bytes()).unwrap().unwrap()).unwrap()
     };
-    let elements = || node.pins.map("learned").unwrap().keys().unwrap();
+    let elements = || {
+        node.settled();
+        node.pins.map("learned").unwrap().keys().unwrap()
+    };
     let mut ask = || {
         let before = node.counter("address-learned");
         assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
@@ -161,38 +164,62 @@ fn a_wrong_guess_costs_a_search_and_nothing_else() {
     assert_eq!((elements().len(), usage().learned), (1, 2), "gone, and seemed known: a place is taken for it, as for any");
 }
 
-/// What the sweep would never find again is not learned: it would stay for ever, and its place with it.
+/// Fills the sweep's queue with items of the one element there is: it holds, so the queue stays full.
+fn fill_the_sweep(node: &Node) -> Vec<u8> {
+    node.settled();
+    let key = node.pins.map("learned").unwrap().keys().unwrap().pop().unwrap();
+    let map = aya::maps::MapData::from_pin(node.pins.path("sweep")).unwrap();
+    let mut queue = aya::maps::Queue::<_, [u8; 32]>::try_from(aya::maps::Map::Queue(map)).unwrap();
+    let item: [u8; 32] = key.clone().try_into().unwrap();
+    // The sweep may have taken some out to look at them.
+    for _ in 0..20 {
+        while queue.push(item, 0).is_ok() {}
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    key
+}
+
+/// What the sweep would never find again is not learned: it would stay for ever, and its place with it. And what was learned
+/// lately waits for room in front of `learned`, where it counts like everything else.
 #[test]
-fn what_the_sweep_has_no_room_for_is_not_learned() {
-    let node = Node::new("unswept", &compile(&web_policy(&["**.example.test"]))).with_network();
+fn what_was_learned_lately_counts_and_waits() {
+    let [one, two] = [["ip-10-200-1-*.example.test"], ["ip-10-200-2-*.example.test"]].map(|n| compile(&web_policy(&n)));
+    let node = Node::new("lately", &one).with_network();
     let workload = node.workload("w");
     node.bind(&workload, "app=web");
-    // The sweep begins with the first answer, so until then the queue keeps what is put into it: elements that are not there.
-    let map = aya::maps::MapData::from_pin(node.pins.path("sweep")).unwrap();
-    let mut queue = aya::maps::Queue::<_, [u64; 4]>::try_from(aya::maps::Map::Queue(map)).unwrap();
-    let mut held = 0;
-    while queue.push([1, held, 0, 0], 0).is_ok() {
-        held += 1;
-    }
-    println!("{held} items");
     let mut agent = node.agent(&workload);
-    let mut ask = |name: &str| assert!(agent.resolve(name).contains("records "), "the answer itself passes");
-    let counters = || ["sweep-lost", "learned-full", "names-full", "address-learned"].map(|name| node.counter(name));
-    ask("ip-10-200-1-1.example.test");
-    assert_eq!(counters()[1..], [1, 0, 0], "an address that has its name with it");
-    let long = format!("ip-10-200-1-2.{}.{}.example.test", "a".repeat(50), "b".repeat(50));
-    let refill = |queue: &mut aya::maps::Queue<_, [u64; 4]>| while queue.push([1, 0, 0, 0], 0).is_ok() {};
-    refill(&mut queue);
-    let before = counters()[0];
-    while counters()[0] == before {
-        refill(&mut queue);
-        ask(&long);
+    let mut ask = |name: &str| assert!(agent.resolve(&format!("{name}.example.test")).contains("records 1"), "the answer passes");
+    ask("ip-10-200-1-250");
+    let key = fill_the_sweep(&node);
+    for n in 1..150 {
+        ask(&format!("ip-10-200-1-{n}"));
+        ask(&format!("ip-10-200-2-{n}"));
     }
+    // Some find their place taken, and in `learned` there is no room.
+    let (have, full) = (node.counter("address-learned"), node.counter("learned-full"));
+    assert!(have + full == 299 && full < 90, "{have} {full}");
+    // Again, and there is no element of its own to add; nor for a name that stands by itself.
+    ask("ip-10-200-1-1");
+    assert_eq!((node.counter("address-learned"), node.counter("learned-full")), (have, full + 1));
+    ask(&format!("ip-10-200-1-200.{}.{}", "a".repeat(50), "b".repeat(50)));
+    assert_eq!((node.counter("address-learned"), node.counter("names-full")), (have, 1));
+    assert_eq!(node.pins.map("learned").unwrap().keys().unwrap(), std::slice::from_ref(&key));
+    assert!(node.pins.map("names").unwrap().keys().unwrap().is_empty());
+    let reached = |agent: &mut kernel_tests::Agent, net: u8| {
+        (1..150).filter(|n| agent.connect(&format!("10.200.{net}.{n}"), 80) == "connected").count()
+    };
+    let [first, none, other] = [1, 2, 3].map(|net| reached(&mut agent, net));
+    assert!(none == 0 && other == 0, "by its own name alone: {none} {other}");
+    node.apply(&two);
+    let [none, second] = [1, 2].map(|net| reached(&mut agent, net));
+    assert_eq!((none, first + second), (0, have as usize - 1), "judged again by its name");
+    node.pins.map("learned").unwrap().remove(&key).unwrap();
+    node.settled();
     let id = fqdn_load::cgroup::id(&workload).unwrap();
     let usage = Usage::read(&node.pins.map("usage").unwrap().get(&id.to_le_bytes()).unwrap().unwrap()).unwrap();
-    assert_eq!((usage.learned, usage.names), (0, 0), "no place is taken");
-    assert!(node.pins.map("learned").unwrap().keys().unwrap().is_empty());
-    assert!(node.pins.map("names").unwrap().keys().unwrap().is_empty());
+    assert_eq!(node.pins.map("learned").unwrap().keys().unwrap().len(), have as usize - 1);
+    assert_eq!((usage.learned, usage.names), (have, 0), "the one that was removed from outside has its place still");
+    assert_eq!([1, 2].map(|net| reached(&mut agent, net)), [0, second]);
 }
 
 #[test]
@@ -231,6 +258,7 @@ fn a_million_names_of_one_workload_leave_the_others_alone_row_18() {
     let full = node.counter("learned-full") + node.counter("names-full");
     println!("refused to learn {full}, displaced {}", node.counter("query-pending-full"));
     assert!(full > 100_000);
+    node.settled();
     let held = node.pins.map("learned").unwrap().keys().unwrap().len();
     assert!(held <= 2 * fqdn_image::abi::LEARNED_QUOTA as usize, "{held}");
     let longest = node.pins.node().unwrap().sweep_longest;
