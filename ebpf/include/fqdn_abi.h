@@ -75,7 +75,7 @@
 #define FQDN_SETTLE_SLICE 192U /* Most of them that one run of the sweep's timer settles. */
 #define FQDN_SETTLE_MS 10U /* Milliseconds between two runs while there is something to settle: every other one does. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
-#define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep. */
+#define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep, while there is nothing to settle. */
 
 #define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
 #define FQDN_COUNT_ALLOWED_REPLY 1U /* packet of a server to a peer that came in */
@@ -530,7 +530,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending_page, slots) == 0, "offset
 
 /* Value of `usage`, by workload: what it takes of the maps that all share. */
 struct fqdn_usage {
-	__u64 learned; /* Addresses in `learned`. */
+	__u64 learned; /* Addresses in `learned`, and what is on its way there. */
 	__u64 names; /* Names in `names`. */
 	__u64 streams; /* Connections in `streams`. */
 	__u64 partials; /* Answers in `partials`. */

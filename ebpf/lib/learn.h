@@ -192,7 +192,7 @@ static __noinline int learn_beside(struct fqdn_learned *value, const struct scra
 
 /*
  * A guess, kept with the binding, at whether the address is in `learned`: to search for what is not there finds memory
- * that no cache holds, and then the update finds it again. Wrong, it costs that search, or an update that fails.
+ * that no cache holds, and then the update finds it again. Wrong, it costs that search, or a place that is merged.
  */
 static __always_inline __u64 *seen(const struct job *job, __u64 *bit)
 {
@@ -253,7 +253,10 @@ static __noinline int add_element(struct scratch *s)
 	return 0;
 }
 
-/* The address is new, and this its first name. 0 = it is there, there is no room, or the name's text would be nowhere. */
+/*
+ * The address is new, or seems so, and this its first name: into a warm place, or into `learned`. 0 = it is there, there is no
+ * room, or the name's text would be nowhere.
+ */
 static __noinline int learn_alone(struct job *job)
 {
 	const struct fqdn_pending *question = job->question;

@@ -86,6 +86,7 @@ struct {
 /*
  * INVARIANT (bypass row 18): no workload takes another's room. `pending` has pages for each, and a question that finds
  * its places taken displaces an older one of its own; `learned`, `names` and `streams` have a share each in `usage`.
+ * The places of `recent` are everybody's, and to find them taken costs time alone.
  * Memory is taken beforehand: to take it packet by packet costs tens of microseconds in a virtual machine.
  */
 /* The loader makes a workload's pages when it binds it. They are written in place, each question under its `busy`. */
@@ -232,7 +233,7 @@ struct {
 
 struct clock {
 	struct bpf_timer timer;
-	__u32 settles;   /* the next run settles, if there is anything, instead of sweeping */
+	__u32 settles;   /* turned over before each run: it settles, if there is anything, instead of sweeping */
 	__u32 unsettled; /* a place of `recent` is taken */
 	__u32 place;     /* of `recent`, where the next run begins */
 	__u32 pad;

@@ -22,7 +22,7 @@ static __always_inline int bring_name(struct scratch *s, const struct fqdn_name 
 
 /*
  * The name of this key that led to the address of `learned_key`, to `name`: it stands with the address, or in `names`.
- * First where it was learned lately: what is no longer there has come to `learned`.
+ * First where it was learned lately: what is no longer there has come to `learned`, or is over.
  */
 static __noinline int find_name(struct scratch *s, __u64 key)
 {
@@ -128,7 +128,7 @@ static __always_inline void read_learned(struct scratch *s)
 	s->names_n = ours ? FQDN_LEARNED_NAMES : 0;
 }
 
-/* INVARIANT: first what was learned lately. What is gone from there has come to `learned` before. */
+/* INVARIANT: first what was learned lately. What is gone from there has come to `learned` before, or is over. */
 static __always_inline void read_recent(struct scratch *s)
 {
 	struct fqdn_recent *place = recent_place(&s->learned_key);
@@ -181,7 +181,7 @@ static __always_inline int reach_by_name(struct job *job)
 	s->restated = 0;
 	read_names(s);
 	bpf_loop(FQDN_LEARNED_NAMES + 1, learned_step, job, 0);
-	if (s->restated)
+	if (s->restated & ((1U << FQDN_LEARNED_NAMES) - 1))
 		write_restated(s);
 	return s->reached;
 }

@@ -4,8 +4,9 @@
  * 600 ns. Here the same few places are written again and again, and the sweep's timer settles them: it brings each to
  * `learned`.
  *
- * INVARIANT: a place is free, or holds one name of one address; taken, it is changed by the timer alone. What it holds
- * counts as what `learned` holds. Whoever finds his place taken adds to `learned` himself: nobody misses another's place.
+ * INVARIANT: a place is free, or holds one name of one address, with its place in the workload's share; taken, it is
+ * changed by the timer alone. What it holds is reached as what `learned` holds. Whoever finds his place taken adds to
+ * `learned` himself: nobody misses another's place (bypass row 18).
  */
 #ifndef RECENT_H
 #define RECENT_H
@@ -54,8 +55,9 @@ static __noinline int take_place(struct scratch *s, const struct fqdn_name *name
 	}
 	bpf_spin_unlock(&place->lock);
 	present = bpf_map_lookup_elem(&clock, &zero);
+	/* Ordered behind the place's content, on every architecture: the timer takes the word, and then looks. */
 	if (done && present)
-		READ_ONCE(present->unsettled) = 1;
+		__sync_lock_test_and_set(&present->unsettled, 1);
 	return done;
 }
 

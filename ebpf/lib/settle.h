@@ -5,6 +5,11 @@
 
 #include "learn.h"
 
+/* To merge with an element that is there takes as long as so many that are added: the name's text may have to be added, too. */
+#define MERGED 4
+/* Where there is no room for so many, there is none for more. */
+#define REFUSED_MOST 16
+
 /* The place's content, as an answer would have left it in the buffer. 0 = it is free. */
 static __always_inline int read_place(struct scratch *s, struct fqdn_recent *place)
 {
@@ -25,31 +30,26 @@ static __always_inline int read_place(struct scratch *s, struct fqdn_recent *pla
 	return s->cgroup != 0;
 }
 
-static __always_inline void give_place(__u64 cgroup)
-{
-	struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &cgroup);
-
-	if (share)
-		give_share(&share->learned);
-}
-
-/* It has come to `learned`, where the address may have been already, with its place in the workload's share. */
-static __noinline int settle(struct scratch *s)
+/* It has come to `learned`. Where the address was already, it has a place in the workload's share there, too. */
+static __noinline int settle(struct scratch *s, struct fqdn_usage *share)
 {
 	struct fqdn_learned *value;
 
+	if (!share)
+		return 0;
 	begin_element(s, &s->read, true);
 	if (add_element(s))
 		return 1;
 	value = bpf_map_lookup_elem(&learned, &s->learned_key);
 	if (!value)
 		return 0;
+	s->settled += MERGED - 1;
 	s->name_kept = NAME_NOT_LOOKED_FOR;
 	if (value->carried != s->name_key)
 		keeps_name(s, &s->read);
 	if (!learn_beside(value, s, &s->read))
 		return 0;
-	give_place(s->cgroup);
+	give_share(&share->learned);
 	return 1;
 }
 
@@ -58,22 +58,24 @@ static long settle_step(__u32 i, struct job *job)
 	struct scratch *s = job->s;
 	__u32 at = s->place_at & (FQDN_RECENT - 1);
 	struct fqdn_recent *place = bpf_map_lookup_elem(&recent, &at);
+	struct fqdn_usage *share;
 
-	if (s->settled >= FQDN_SETTLE_SLICE) {
-		s->unsettled = 1;
+	if (s->settled >= FQDN_SETTLE_SLICE || s->unsettled >= REFUSED_MOST) {
+		s->unsettled++;
 		return 1;
 	}
 	s->place_at = at + 1;
 	if (!place || !READ_ONCE(place->cgroup) || !read_place(s, place))
 		return 0;
 	s->settled++;
-	if (s->now >= s->fresh.expiry) {
-		give_place(s->cgroup);
+	share = bpf_map_lookup_elem(&usage, &s->cgroup);
+	if (share && s->now >= s->fresh.expiry) {
+		give_share(&share->learned);
 		count(FQDN_COUNT_SWEPT_LEARNED);
-	} else if (!settle(s)) { /* no room: it stays until there is, or until it is over */
-		s->unsettled = 1;
+	} else if (share && !settle(s, share)) { /* no room: it stays until there is, or until it is over */
+		s->unsettled++;
 		return 0;
-	}
+	} /* else its workload is gone */
 	bpf_spin_lock(&place->lock);
 	place->cgroup = 0;
 	bpf_spin_unlock(&place->lock);

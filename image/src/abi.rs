@@ -248,7 +248,7 @@ constants! {
     SETTLE_MS: u32 = 10;
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
-    /// Milliseconds between two runs of the sweep.
+    /// Milliseconds between two runs of the sweep, while there is nothing to settle.
     SWEEP_MS: u32 = 50;
 }
 
@@ -657,7 +657,7 @@ records! {
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
     Usage "usage" 32 {
-        /// Addresses in `learned`.
+        /// Addresses in `learned`, and what is on its way there.
         0 learned: u64,
         /// Names in `names`.
         8 names: u64,
