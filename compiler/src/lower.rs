@@ -90,23 +90,43 @@ pub enum Servers {
 /// Every resolver entry.
 pub const ALL_RESOLVERS: u32 = (1 << fqdn_image::abi::RESOLVER_ENTRIES) - 1;
 
-/// Loopback, this-network, link-local and metadata, multicast, reserved: built into never-learn.
+/// Built into never-learn, with where each comes from.
 const NEVER: &[&str] = &[
+    // IANA's special-purpose registries: this network, loopback, link-local, multicast, reserved
     "0.0.0.0/8",
     "127.0.0.0/8",
     "169.254.0.0/16",
     "224.0.0.0/4",
     "240.0.0.0/4",
-    "100.100.100.200/32",
-    "192.0.0.192/32",
-    "64:ff9b::7f00:0/104",
-    "64:ff9b::a9fe:0/112",
-    "fd00:ec2::254/128",
     "::/128",
     "::1/128",
     "fe80::/10",
     "fec0::/10",
     "ff00::/8",
+    // services of a cloud's own hosts, outside link-local: Azure's wire server; Alibaba's and Oracle's metadata
+    "168.63.129.16/32",
+    "100.100.100.200/32",
+    "192.0.0.192/32",
+    // over IPv6: Amazon's metadata and its credentials of EKS pods, Google's and Scaleway's metadata
+    "fd00:ec2::254/128",
+    "fd00:ec2::23/128",
+    "fd20:ce::254/128",
+    "fd00:42::42/128",
+    // the same IPv4 addresses by the well-known prefix of NAT64 (RFC 6052) and by 6to4 (RFC 3056)
+    "64:ff9b::/104",
+    "64:ff9b::7f00:0/104",
+    "64:ff9b::a9fe:0/112",
+    "64:ff9b::e000:0/99",
+    "64:ff9b::a83f:8110/128",
+    "64:ff9b::6464:64c8/128",
+    "64:ff9b::c000:c0/128",
+    "2002::/24",
+    "2002:7f00::/24",
+    "2002:a9fe::/32",
+    "2002:e000::/19",
+    "2002:a83f:8110::/48",
+    "2002:6464:64c8::/48",
+    "2002:c000:c0::/48",
 ];
 
 /// Rules while they are collected: numbers are those of the first meeting.

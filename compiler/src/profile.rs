@@ -10,6 +10,10 @@ use crate::yaml::{Node, Step};
 use fqdn_image::abi;
 use fqdn_image::labels::Labels;
 
+/// Seconds of `ttl` where a profile says nothing: least, most, grace. A cache in front of a name's server hands out what is left of
+/// its time, in the last second none; who resolves then and connects at once must not find the name over.
+const TTL: [u32; 3] = [5, 86_400, 60];
+
 /// What is known without a profile: the usual DNS services; their addresses are what the loader is told.
 pub fn default() -> Profile {
     let resolvers = [
@@ -34,7 +38,7 @@ pub fn default() -> Profile {
         cluster: Vec::new(),
         delegate: false,
         entities: Default::default(),
-        ttl: [0, 86_400, 0],
+        ttl: TTL,
         never_learn: Vec::new(),
         chain: false,
         refuse: Refuse::default(),

@@ -6,6 +6,7 @@
 #include "lib/inbound.h"
 #include "lib/neighbour.h"
 #include "lib/stream.h"
+#include "lib/translation.h"
 
 /* enum in include/net/tcp_states.h */
 #define STATE_LISTEN 10
@@ -62,18 +63,13 @@ static __always_inline bool is_late_reply(struct job *job, const struct fqdn_soc
 static __always_inline int judge_query(struct job *job, const struct fqdn_image_head *head, struct fqdn_sock *sock, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	__u16 port = s->flow.dest_port;
 	__u64 cookie = cookie_of(job->skb, sock);
 	int why;
 
-	s->server = s->flow.dest;
-	if (!load_message(job) || (READ_ONCE(s->translated) && (!sock || is_denied(job))))
+	if (!load_message(job))
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
-	if (READ_ONCE(s->translated) && sock) {
-		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
-		s->flow.dest_port = sock->asked_port;
-	}
 	why = judge_message(job);
+	s->mute = why;
 	if (!why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!READ_ONCE(s->raw) && !READ_ONCE(s->translated) && is_late_reply(job, sock))
@@ -82,13 +78,9 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 		return why == FQDN_COUNT_QUERY_REFUSED ? turn_round(job, head, node, sock) : DROP;
 	else if (why == FQDN_COUNT_QUERY_MALFORMED)
 		return PASS;
-	/* A translation may turn the answer's source back, or not. */
-	if (READ_ONCE(s->translated)) {
-		set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
-		await_answer(job);
-	}
-	set_asked(s, cookie, &s->server, port);
-	await_answer(job);
+	/* A translation turns the answer's source back before it comes to ingress. */
+	set_asked(s, cookie, &s->flow.dest, s->flow.dest_port);
+	await_answer(s, class_generation(job));
 	if (sock && s->busy_socket && !(sock->flags & FQDN_SOCK_BUSY))
 		set_flags(sock, FQDN_SOCK_BUSY);
 	return PASS;
@@ -123,6 +115,30 @@ static __always_inline int judge_segment(struct segment *segment)
 	return PASS;
 }
 
+/*
+ * The packet is on its way to a resolver by a translation (bypass row 5), and both ends of that are resolvers. To what is
+ * itself a DNS port it was sent as it is.
+ */
+static __always_inline bool is_translated(struct __sk_buff *skb, const struct fqdn_image_head *head, const struct flow *f, struct server *asked)
+{
+	return !is_dns_port(head, f->dest_port) && (f->proto == PROTO_UDP || f->proto == PROTO_TCP) && find_translation(skb, head, f, asked) &&
+	       resolver_entries(head->generation, &f->dest) && resolver_entries(head->generation, &asked->address);
+}
+
+/* From here on the flow is to the server that was asked. 0 = where the translation leads to is denied. */
+static __noinline int follow_translation(struct job *job, const struct server *asked)
+{
+	struct scratch *s = job->s;
+
+	if (!s->translated)
+		return 1;
+	if (is_denied(job))
+		return 0;
+	s->flow.dest = asked->address;
+	s->flow.dest_port = asked->port;
+	return 1;
+}
+
 /* TCP to a DNS port: the handshake to a server of whom something may be asked; bytes only as questions. */
 static __always_inline int judge_stream_packet(struct segment *segment)
 {
@@ -130,13 +146,6 @@ static __always_inline int judge_stream_packet(struct segment *segment)
 	struct job *job = &segment->job;
 	struct scratch *s = job->s;
 	bool covered = sock && (sock->flags & FQDN_SOCK_STREAM);
-
-	if (READ_ONCE(s->translated)) {
-		if (!sock || is_denied(job))
-			return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
-		__builtin_memcpy(s->flow.dest.bytes, sock->asked, 16);
-		s->flow.dest_port = sock->asked_port;
-	}
 
 	if (job->skb->len > s->flow.payload)
 		return covered ? judge_segment(segment) : refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
@@ -180,6 +189,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	struct allowed allowed;
 	bool forged = false, raw, enforced, translated, dns, poses;
+	struct server asked = {};
 	struct flow f;
 	__u64 cgroup, epoch;
 	int verdict, why;
@@ -189,7 +199,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return PASS; /* this hook runs for full sockets only (BPF_CGROUP_RUN_PROG_INET_EGRESS) */
-	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sock = storage_of(skb, sk);
 	epoch = READ_ONCE(node->epoch);
 	cgroup = workload_of(skb, sock, epoch);
 	if (!cgroup)
@@ -230,7 +240,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 
-	translated = !raw && is_translated(head, sk, sock, &f.dest, f.dest_port, true);
+	translated = !raw && is_translated(skb, head, &f, &asked);
 	dns = translated || is_dns_port(head, f.dest_port) || (sock && f.proto == PROTO_TCP && (sock->flags & FQDN_SOCK_STREAM));
 	/* A stub of the workload's own is its own business; one that the profile names is a resolver like any other. */
 	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw &&
@@ -265,7 +275,9 @@ int fqdn_egress(struct __sk_buff *skb)
 	job->s->raw = raw;
 	job->s->poses = poses;
 	job->s->translated = translated;
-	if (!enforced) {
+	if (!follow_translation(job, &asked)) {
+		verdict = refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+	} else if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f, cgroup);
 	} else if (!dns) {

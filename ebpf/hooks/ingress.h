@@ -48,11 +48,9 @@ static __always_inline bool is_plausible(struct bpf_sock *sk, const struct flow 
 static __always_inline void hear_in_order(struct segment *segment)
 {
 	struct scratch *s = segment->job.s;
-	union address server;
 
-	__builtin_memcpy(server.bytes, segment->stream->server, 16);
 	s->half.next += s->segment_end - s->segment_at;
-	set_asked(s, segment->key.cookie, &server, segment->stream->port);
+	set_asked(s, segment->key.cookie, (const union address *)segment->stream->server, segment->stream->port);
 	bpf_loop(SEGMENT_STEPS, answer_step, segment, 0);
 	if (s->segment_at != s->segment_end)
 		s->half.lost = DEAF;
@@ -116,7 +114,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return PASS;
-	sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	sock = storage_of(skb, sk);
 	cgroup = workload_of(skb, sock, READ_ONCE(node->epoch));
 	if (!cgroup || read_flow(skb, &f))
 		return PASS;
@@ -137,7 +135,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 	}
 	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
 		return PASS;
-	if (!is_dns_port(head, f.source_port) && !is_translated(head, sk, sock, &f.source, f.source_port, false)) {
+	if (!is_dns_port(head, f.source_port)) {
 		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
 			note_inbound(skb, &f, sock->netns, cgroup);
 			if (!(sock->flags & FQDN_SOCK_HEARD))

@@ -29,20 +29,6 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 	return PASS;
 }
 
-/* What the thread is about to ask for, before anything translates it. */
-static __always_inline struct fqdn_sock *note_asked(struct bpf_sock_addr *ctx, const union address *dest)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct fqdn_sock *sock = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
-
-	if (!sock)
-		return NULL;
-	__builtin_memcpy(sock->asked, dest->bytes, 16);
-	sock->asked_port = bpf_ntohs(ctx->user_port);
-	sock->asked_by = bpf_get_current_task();
-	return sock;
-}
-
 /*
  * Refuses at once a connection whose SYN egress would drop in silence; a datagram that egress drops fails by itself. Whose
  * socket it is must be known from its storage: no helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to
@@ -50,9 +36,9 @@ static __always_inline struct fqdn_sock *note_asked(struct bpf_sock_addr *ctx, c
  */
 static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const union address *dest)
 {
-	struct fqdn_sock *sock = note_asked(ctx, dest);
 	const struct fqdn_image_head *head;
 	struct bpf_sock *sk = ctx->sk;
+	struct fqdn_sock *sock = sk ? bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE) : NULL;
 	struct job job = {};
 	struct fqdn_node *node = the_node();
 	struct flow f = {};
@@ -62,6 +48,9 @@ static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const uni
 
 	if (!sock || !sk)
 		return PASS;
+	/* One that was made before the programs were attached. */
+	if (!sock->netns)
+		sock->netns = bpf_get_netns_cookie(ctx);
 	clear_flags(sock, FQDN_SOCK_ACCEPTED);
 	/* Sends nothing: getaddrinfo asks the routing table this way. What is sent, egress judges. */
 	if (ctx->protocol == PROTO_UDP)
@@ -125,26 +114,6 @@ int fqdn_connect6(struct bpf_sock_addr *ctx)
 
 	read_v6_destination(ctx, &dest);
 	return judge_connection(ctx, &dest);
-}
-
-SEC("cgroup/sendmsg4")
-int fqdn_sendmsg4(struct bpf_sock_addr *ctx)
-{
-	union address dest;
-
-	read_v4_destination(ctx, &dest);
-	note_asked(ctx, &dest);
-	return PASS;
-}
-
-SEC("cgroup/sendmsg6")
-int fqdn_sendmsg6(struct bpf_sock_addr *ctx)
-{
-	union address dest;
-
-	read_v6_destination(ctx, &dest);
-	note_asked(ctx, &dest);
-	return PASS;
 }
 
 /* include/linux/socket.h and the uapi headers of each option */

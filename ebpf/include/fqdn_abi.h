@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xe3a088d02e8a55ddULL
+#define FQDN_ABI 0x89ec3663e4ac07d6ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -50,7 +50,7 @@
 #define FQDN_MESSAGE_MAX 0x10000U /* Longest DNS message, over TCP by its 16-bit length (RFC 1035 section 4.2.2). */
 #define FQDN_QUERY_MAX 4400U /* Longest query that is read: header, name, type, class and 4,096 bytes of OPT. */
 #define FQDN_RECORDS_MAX 4096U /* Most records of an answer that are read; more teach nothing. */
-#define FQDN_ADDRESSES_MAX 256U /* Most addresses of an answer; more teach nothing. */
+#define FQDN_ADDRESSES_MAX 512U /* Most addresses of an answer that are learned, the first ones. */
 #define FQDN_PENDING_PAGES 32U /* Pages of a workload's questions that wait for their answers. */
 #define FQDN_CARRIED_MAX 96U /* Octets of a name that may stand with the address that it led to. */
 #define FQDN_PENDING_SLOTS 8U /* Questions of a page; where they are taken, the next one takes the place of an older one of its own workload. */
@@ -119,13 +119,17 @@
 #define FQDN_COUNT_ANSWER_TOO_LONG 39U /* answer beyond the bounds of size, records or addresses: not learned */
 #define FQDN_COUNT_ANSWER_LOCAL 40U /* answer that came over loopback: not learned */
 #define FQDN_COUNT_ANSWER_SERVER 41U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 42U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 43U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 44U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_NAMES_FULL 45U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_SWEPT_LEARNED 46U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 47U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 48U
+#define FQDN_COUNT_ANSWER_CHAIN 42U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 43U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 44U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 45U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 46U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 47U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 48U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_NAMES_FULL 49U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_SWEPT_LEARNED 50U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 51U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 52U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -497,7 +501,7 @@ struct fqdn_pending {
 	__u64 generation; /* Image that allowed the question. */
 	__u32 class; /* Class of the name in that image. */
 	__u16 qtype; /* Query type. */
-	__u16 pad; /* Zero. */
+	__u16 mute; /* 1 = it passed in audit mode alone: its answer teaches nothing. */
 	struct fqdn_name name; /* Name asked for, as it will stand in `names`. */
 };
 _Static_assert(sizeof(struct fqdn_pending) == 344, "size");
@@ -509,7 +513,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_pending, asked) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, generation) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, class) == 56, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, qtype) == 60, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_pending, pad) == 62, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_pending, mute) == 62, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_pending, name) == 64, "offset");
 
 /* Key of `pending`, chosen by a hash of the question. */
@@ -534,12 +538,14 @@ struct fqdn_usage {
 	__u64 names; /* Names in `names`. */
 	__u64 streams; /* Connections in `streams`. */
 	__u64 partials; /* Answers in `partials`. */
+	__u64 spilled; /* Until when a question may stand outside the places that its hash gives it, CLOCK_BOOTTIME nanoseconds. */
 };
-_Static_assert(sizeof(struct fqdn_usage) == 32, "size");
+_Static_assert(sizeof(struct fqdn_usage) == 40, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, partials) == 24, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, spilled) == 32, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {
@@ -675,12 +681,10 @@ struct fqdn_sock {
 	__u64 cookie; /* Cookie of the socket; 0 = not known. */
 	__u64 generation; /* Image that allowed the flow in `addr`. */
 	__u16 proto; /* Protocol of that flow; 0 = nothing cached. */
-	__u16 asked_port; /* Port that was asked for last. */
 	__u16 port; /* Its destination port. */
 	__u16 source_port; /* Port that it was sent from. */
+	__u16 pad; /* Zero. */
 	__u8 addr[16]; /* Destination of the flow that is allowed. */
-	__u8 asked[16]; /* Address that connect or sendmsg asked for last, before any translation. */
-	__u64 asked_by; /* Thread that asked. */
 	__u64 expiry; /* End of the allowance, CLOCK_BOOTTIME nanoseconds; 0 = none. */
 	__u64 version; /* Version of the binding that allowed the flow. */
 	__u64 allowed_epoch; /* Epoch in which the flow was allowed: in the same one its binding is the same. */
@@ -688,12 +692,12 @@ struct fqdn_sock {
 	__u8 comm[16]; /* Name of the process that made it. */
 	__u8 peer[16]; /* Peer that was accepted. */
 	__u16 peer_port; /* Its port. */
-	__u16 pad; /* Zero. */
+	__u16 pad2; /* Zero. */
 	__u32 queued; /* Length of the send queue, as a sequence number, by what passed the program of `streams`. */
 	__u32 tgid; /* That process. */
-	__u32 pad2; /* Zero. */
+	__u32 pad3; /* Zero. */
 };
-_Static_assert(sizeof(struct fqdn_sock) == 176, "size");
+_Static_assert(sizeof(struct fqdn_sock) == 152, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
@@ -702,23 +706,21 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, workload) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, cookie) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, generation) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, proto) == 48, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_port) == 50, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 52, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, source_port) == 54, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, port) == 50, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, source_port) == 52, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 54, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, addr) == 56, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked) == 72, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, asked_by) == 88, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 96, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 104, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 112, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, creator) == 120, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 128, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 144, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 160, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad) == 162, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 164, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 168, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 172, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, expiry) == 72, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, version) == 80, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, allowed_epoch) == 88, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, creator) == 96, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, comm) == 104, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer) == 120, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, peer_port) == 136, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 138, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 140, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 144, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, pad3) == 148, "offset");
 
 /* Key of `inbound`: a peer that a server may answer. */
 struct fqdn_inbound_key {

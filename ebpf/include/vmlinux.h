@@ -202,6 +202,65 @@ struct tcp_sock {
 	__u32 write_seq;
 } RELOCATED;
 
+/* include/net/net_namespace.h, include/net/sock.h */
+struct net {
+	__u64 net_cookie;
+} RELOCATED;
+
+typedef struct {
+	struct net *net;
+} RELOCATED possible_net_t;
+
+struct sock_common {
+	possible_net_t skc_net;
+} RELOCATED;
+
+struct sock {
+	struct sock_common __sk_common;
+} RELOCATED;
+
+/* include/linux/skbuff.h; the context of a program that gets a packet is this. */
+struct sk_buff {
+	struct sock *sk;
+	unsigned long _nfct;
+} RELOCATED;
+
+/* include/uapi/linux/netfilter.h */
+union nf_inet_addr {
+	__u32 all[4];
+};
+
+/* include/net/netfilter/nf_conntrack_tuple.h */
+union nf_conntrack_man_proto {
+	__be16 all;
+};
+
+struct nf_conntrack_man {
+	union nf_inet_addr u3;
+	union nf_conntrack_man_proto u;
+	__u16 l3num;
+} RELOCATED;
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+	struct {
+		union nf_inet_addr u3;
+		union {
+			__be16 all;
+		} u;
+		__u8 protonum;
+	} RELOCATED dst;
+} RELOCATED;
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+} RELOCATED;
+
+/* include/net/netfilter/nf_conntrack.h */
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+} RELOCATED;
+
 struct bpf_sockopt {
 	CONTEXT_POINTER(struct bpf_sock *, sk);
 	CONTEXT_POINTER(void *, optval);

@@ -6,109 +6,93 @@
 #ifndef ANSWER_H
 #define ANSWER_H
 
+#include "chain.h"
 #include "learn.h"
-#include "query.h"
 
-#define ADDRESS_IS_V6 0x80000000U
 /* What a pointer can reach (RFC 1035 section 4.1.4). */
 #define POINTER_REACH 0x4000
 
 /* The owner name at `at` is the chain's present name: 1 or 0; -1 = malformed. Sets `after`. */
-static __always_inline int owner_is_ours(struct job *job, __u32 at)
+static __always_inline int owner_is_ours(struct scratch *s, __u32 at)
 {
-	struct scratch *s = job->s;
-
 	/* Most owners are a pointer to where that name stands. */
 	if (at + 2 <= s->length && s->owner_at < POINTER_REACH && be16_at(s, at) == (0xc000 | s->owner_at)) {
 		s->after = at + 2;
 		return 1;
 	}
+	/* The root owns OPT, of which a message may have thousands that teach nothing. */
+	if (at < s->length && !s->message[at & (FQDN_MESSAGE_MAX - 1)]) {
+		s->after = at + 1;
+		return !s->message[s->owner_at & (FQDN_MESSAGE_MAX - 1)];
+	}
 	if (s->chain_at != s->owner_at) {
-		if (!read_name(job, s->owner_at))
+		if (!read_name(s, s->owner_at))
 			return -1;
 		ROLLED for (int k = 0; k < NAME_WORDS; k++)
 			((__u64 *)s->chain.bytes)[k] = ((__u64 *)s->read.bytes)[k];
 		s->chain.len = s->read.len;
 		s->chain_at = s->owner_at;
 	}
-	if (!read_name(job, at))
+	if (!read_name(s, at))
 		return -1;
 	return s->read.len == s->chain.len && same_name(s->read.bytes, s->chain.bytes, &s->read.len);
 }
 
-/* An address, and its time as the image clamps it. */
-static __always_inline void collect(struct scratch *s, __u32 at, __u32 ttl, __u32 flag)
+/*
+ * The chain goes on to the name just read, from `at` on. A name that it may have met before, or one with addresses beside its
+ * CNAME, leads to another reading: only the chain's end has addresses.
+ */
+static __always_inline void follow(struct scratch *s, __u32 at, __u32 ttl)
 {
-	__u32 i = s->got;
+	__u64 bit = 1ULL << (mix(*(const __u64 *)s->read.bytes ^ s->read.len) & 63);
 
-	if (ttl > s->min_ttl)
-		ttl = s->min_ttl;
-	if (ttl < s->clamp.shortest)
-		ttl = s->clamp.shortest;
-	if (ttl > s->clamp.longest)
-		ttl = s->clamp.longest;
-	ttl += s->clamp.grace;
-	if (i < FQDN_ADDRESSES_MAX) {
-		s->address_at[i] = at | flag;
-		s->address_ttl[i] = ttl;
-	}
-	if (ttl > s->longest)
-		s->longest = ttl;
-	s->got = i + 1;
+	if ((s->met & bit) || s->got)
+		s->tangled = 1;
+	s->met |= bit;
+	s->cnames++;
+	s->owner_at = at;
+	if (ttl < s->min_ttl)
+		s->min_ttl = ttl;
 }
 
 static long record_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 start = s->at, at, type, class, ttl, length;
+	__u32 start = s->at;
+	struct record r;
 	int ours;
 
 	s->record = i;
-	ours = owner_is_ours(job, start);
-	if (ours < 0)
+	ours = owner_is_ours(s, start);
+	if (ours < 0 || !read_record(s, &r))
 		goto broken;
-	at = s->after;
-	if (at + 10 > s->length)
-		goto broken;
-	type = be16_at(s, at);
-	class = be16_at(s, at + 2);
-	ttl = be32_at(s, at + 4);
-	length = be16_at(s, at + 8);
-	at += 10;
-	if (at + length > s->length)
-		goto broken;
-	s->at = at + length;
-	if (type == TYPE_OPT) {
+	if (r.type == TYPE_OPT) {
 		/* One, of the root, in the additional section; its time begins with the code's upper bits (RFC 6891 section 6.1). */
-		if (s->record < s->answers || s->options++ || s->message[start & (FQDN_MESSAGE_MAX - 1)] || ttl >> 24)
+		if (s->record < s->answers || s->options++ || s->message[start & (FQDN_MESSAGE_MAX - 1)] || r.ttl >> 24)
 			goto broken;
 		return 0;
 	}
-	if (class != CLASS_IN)
+	if (r.class != CLASS_IN)
 		return 0;
-	if ((type == TYPE_A && length != 4) || (type == TYPE_AAAA && length != 16))
+	if ((r.type == TYPE_A && r.length != 4) || (r.type == TYPE_AAAA && r.length != 16))
 		goto broken;
-	if (type == TYPE_CNAME) {
+	if (r.type == TYPE_CNAME) {
 		__u32 end = s->at;
 
-		if (!read_name(job, at) || s->after != end)
+		if (!read_name(s, r.at) || s->after != end)
 			goto broken;
 		s->at = end;
-	}
-	if (s->record >= s->answers || !ours)
-		return 0;
-	if (ttl >> 31) /* RFC 2181 section 8 */
-		ttl = 0;
-	if (type != TYPE_CNAME && type != s->qtype && s->qtype != TYPE_ANY)
-		return 0;
-	if (type == TYPE_A) {
-		collect(s, at, ttl, 0);
-	} else if (type == TYPE_AAAA) {
-		collect(s, at, ttl, ADDRESS_IS_V6);
-	} else if (type == TYPE_CNAME) {
-		s->owner_at = at;
-		if (ttl < s->min_ttl)
-			s->min_ttl = ttl;
+		if (s->record >= s->answers)
+			return 0;
+		if (ours)
+			follow(s, r.at, ttl_of(&r));
+		else
+			s->astray++;
+	} else if (s->record < s->answers && is_wanted_address(s, &r)) {
+		if (ours)
+			collect(s, &r);
+		else
+			s->others = 1;
 	}
 	return 0;
 broken:
@@ -159,17 +143,24 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_MISMATCH;
 	s->owner_at = DNS_HEADER;
 	s->chain_at = 0;
-	s->min_ttl = 0x7fffffff;
+	s->min_ttl = MOST_TTL;
 	s->got = 0;
+	s->more = 0;
 	s->longest = 0;
 	s->options = 0;
 	s->broken = 0;
+	s->budget = NAMES_BUDGET;
+	s->cnames = 0;
+	s->astray = 0;
+	s->others = 0;
+	s->tangled = 0;
+	s->met = 1ULL << (mix(*(const __u64 *)question->name.bytes ^ question->name.len) & 63);
 	s->at = at + 4;
 	bpf_loop(s->records, record_step, job, 0);
 	if (s->broken || s->at != s->length)
 		return FQDN_COUNT_ANSWER_MALFORMED;
-	if (s->got > FQDN_ADDRESSES_MAX)
-		return FQDN_COUNT_ANSWER_TOO_LONG;
+	if ((s->tangled || s->astray || (s->others && s->cnames)) && !read_chain(job, at + 4))
+		return FQDN_COUNT_ANSWER_CHAIN;
 	return s->got ? 0 : FQDN_COUNT_ANSWER_EMPTY;
 }
 
@@ -189,7 +180,7 @@ static long learn_step(__u32 i, struct job *job)
 		__builtin_memcpy(&v4, s->message + at, 4);
 		map_v4(&s->flow.dest, v4);
 	}
-	why = learn_address(job, ttl ? s->holds_from + ttl * SECOND : s->now);
+	why = learn_address(job, s->holds_from + ttl * SECOND);
 	/* The next address may have the name with it. */
 	if (why != FQDN_COUNT_NAMES_FULL)
 		count(why);
@@ -217,12 +208,18 @@ static __always_inline struct fqdn_pending *find_waiting(const struct scratch *s
 }
 
 /* The question that the message answers, taken; NULL = none waits. */
-static __always_inline struct fqdn_pending *find_question(const struct scratch *s)
+static __always_inline struct fqdn_pending *find_question(struct scratch *s)
 {
 	bool busy = s->busy_socket;
 	struct fqdn_pending *question = find_waiting(s, busy);
+	const struct fqdn_usage *used;
 
-	return question ? question : find_waiting(s, !busy);
+	if (!question)
+		question = find_waiting(s, !busy);
+	if (question)
+		return question;
+	used = bpf_map_lookup_elem(&usage, &s->cgroup);
+	return used && s->now < used->spilled ? find_spot(s, true) : NULL;
 }
 
 /* Its server was a resolver when the question was asked, or is one now. */
@@ -253,6 +250,8 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	s->clamp.shortest = head->ttl_min;
 	s->clamp.longest = head->ttl_max;
 	s->clamp.grace = head->ttl_grace;
+	s->secret[0] = node->secret[0];
+	s->secret[1] = node->secret[1];
 	why = read_answer(job);
 	if (why) {
 		forget_unless_more(job, why);
@@ -261,11 +260,13 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	forget_question(job->question); /* its place; what stands there is ours until we give it back */
 	if (!job->question)
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
-	s->name_key = hash_name(job->question->name.bytes, &job->question->name.len, node);
+	s->name_key = hash_name(job->question->name.bytes, &job->question->name.len, node->secret, s->cgroup);
 	s->name_kept = NAME_NOT_LOOKED_FOR;
 	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
 	s->holds_from = s->now | ((1ULL << 28) - 1);
 	bpf_loop(s->got, learn_step, job, 0);
+	if (s->more)
+		count(FQDN_COUNT_ANSWER_MORE);
 	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
 }
 
@@ -281,6 +282,10 @@ static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
 	job->question = find_question(s);
 	if (!is_of_resolver(s, job->question))
 		why = FQDN_COUNT_ANSWER_SERVER;
+	else if (!s->netns)
+		why = FQDN_COUNT_ANSWER_NAMESPACE;
+	else if (job->question && job->question->mute) /* audit learns what enforcement would */
+		why = FQDN_COUNT_ANSWER_AUDIT;
 	else
 		why = job->question ? learn_answer(job, node) : FQDN_COUNT_ANSWER_UNSOLICITED;
 	give_pending(job->question);

@@ -89,23 +89,24 @@ static __always_inline __u64 *spoken_word(struct fqdn_spoken *spoken, __u64 half
 }
 
 /* We spoke first: what this peer sends opens nothing, for ten minutes at least. Two bits a peer, in the present half. */
-static __noinline void mark_asked(const struct fqdn_sock *sock, const struct flow *f, __u64 cgroup)
+APART int mark_asked(const struct fqdn_sock *sock, const struct flow *f, __u64 cgroup)
 {
 	struct fqdn_node *node = the_node();
 	struct fqdn_spoken *spoken_now;
 	__u64 turn, hash;
 
-	if (!node || f->proto != PROTO_UDP || !sock || !sock->netns)
-		return;
+	if (!node || !f || f->proto != PROTO_UDP || !sock || !sock->netns)
+		return 0;
 	spoken_now = bpf_map_lookup_elem(&spoken, &cgroup);
 	if (!spoken_now)
-		return;
+		return 0;
 	turn = present_time() / (FQDN_SPOKEN_MS * 1000000ULL);
 	turn_over(spoken_now, turn);
 	hash = peer_hash(node, &f->dest, f->dest_port, sock->netns);
 	__sync_fetch_and_or(spoken_word(spoken_now, turn, hash), 1ULL << (hash & 63));
 	hash >>= 32;
 	__sync_fetch_and_or(spoken_word(spoken_now, turn, hash), 1ULL << (hash & 63));
+	return 0;
 }
 
 /* 1 = the workload spoke to this peer first, as far as the filter knows; also if there is none. */

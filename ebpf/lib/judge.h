@@ -288,7 +288,7 @@ static long judge_step(__u32 i, struct job *job)
 }
 
 /* Does a grant of the workload's subjects allow what the input says? `allowed`, `by_address`. */
-static __noinline int judge(struct job *job)
+static __always_inline int judge(struct job *job)
 {
 	struct scratch *s = job->s;
 

@@ -65,37 +65,14 @@ static __always_inline bool keeps_name(struct scratch *s, struct fqdn_name *own)
 	return s->name_kept == NAME_KEPT;
 }
 
-/* No address that begins like this one is of those that no answer may teach. */
-static __always_inline bool is_learnable(struct job *job, const union address *address)
-{
-	const struct block *bits = image_block(job, 4); /* struct fqdn_image_learnable */
-	__u32 octet = is_v4(address) ? address->bytes[12] : address->bytes[0];
-
-	return bits && bits->word[octet / 64 + (is_v4(address) ? 0 : 4)] >> (octet % 64) & 1;
-}
-
-/*
- * Loopback, link-local and metadata, multicast...: in the image as addresses, with the profile's own. They are learned
- * only where a rule names the address itself. `learnable` = no rule is needed.
- */
+/* `learnable` = no rule is needed, under the image of the name's class. */
 static __always_inline int may_learn(struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 class = 0;
+	int needs = needs_rule(job);
 
-	s->fresh.learnable = 0;
-	if (!is_learnable(job, &s->flow.dest))
-		class = address_class(job, &s->flow.dest);
-	if (!class || !class_holds(job, class, FQDN_SELECTOR_NEVER)) {
-		s->fresh.learnable = s->fresh.generation == s->generation; /* the question may be of another image */
-		return 1;
-	}
-	judge_one(s, class);
-	s->usage = USE_REACH;
-	s->any_port = 1;
-	s->with_any = 0;
-	s->with_star = 0;
-	return judge(job);
+	s->fresh.learnable = !needs && s->fresh.generation == s->generation;
+	return !needs || is_named_address(job);
 }
 
 static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh)
@@ -288,7 +265,8 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	if (!question)
 		return FQDN_COUNT_LEARNED_FULL;
 	fresh->name = s->name_key;
-	fresh->generation = question->generation;
+	/* Asked under another image: judged anew, the address too, by whoever uses it. */
+	fresh->generation = question->generation == s->generation ? s->generation : 0;
 	fresh->expiry = expiry;
 	fresh->class = question->class;
 	fresh->plain = question->plain;

@@ -8,6 +8,13 @@
 #include "vendor/bpf_endian.h"
 #include "fqdn_abi.h"
 
+/*
+ * A function that the kernel verifies once, by itself, and not again for each of its callers: egress takes 240,000 of
+ * the 250,000 instructions that the newest kernel may spend without them. It is handed plain memory, which may be none, and
+ * never what lies in an image (the verifier forgets what a pointer inside a struct points to).
+ */
+#define APART __attribute__((noinline))
+
 /* A block of the image as 64-bit words. */
 struct block {
 	__u64 word[FQDN_BLOCK / 8];

@@ -40,7 +40,7 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 {
 	struct scratch *s = job->s;
 
-	if (!read_question_name(job) || s->after + 4 > s->length) {
+	if (!read_question_name(s) || s->after + 4 > s->length) {
 		out->why = FQDN_COUNT_ANSWER_MALFORMED;
 		return;
 	}
@@ -49,6 +49,8 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 	ROLLED for (int k = 0; k < NAME_WORDS; k++)
 		((__u64 *)question->name.bytes)[k] = ((__u64 *)s->name)[k];
 	job->question = question;
+	s->secret[0] = 0x0706050403020100ULL;
+	s->secret[1] = 0x0f0e0d0c0b0a0908ULL;
 	s->clamp.shortest = 0;
 	s->clamp.longest = ~0U;
 	s->clamp.grace = 0;

@@ -64,7 +64,7 @@ static __noinline int read_query(struct job *job)
 		return 0;
 	if (be16_at(s, 4) != 1 || be16_at(s, 6) || be16_at(s, 8) || be16_at(s, 10) > 1)
 		return 0;
-	if (!read_question_name(job))
+	if (!read_question_name(s))
 		return 0;
 	at = s->after;
 	if (at + 4 > s->length || be16_at(s, at + 2) != CLASS_IN)
@@ -182,6 +182,12 @@ static __always_inline bool is_free(const struct fqdn_pending *have, const struc
 	return !is_waiting(have, s->now) || is_asked(have, &s->asked);
 }
 
+/* The place is free for the question in `asked`; with `spilled`: it holds the question, which waits. */
+static __always_inline bool suits(const struct fqdn_pending *have, const struct scratch *s)
+{
+	return s->spilled ? is_asked(have, &s->asked) && is_waiting(have, s->now) : is_free(have, s);
+}
+
 /* A place in the page, taken: the question's own or a free one. Else NULL; `oldest` is the one to give way. */
 static __always_inline struct fqdn_pending *free_place(const struct scratch *s, bool busy, struct fqdn_pending **oldest)
 {
@@ -206,9 +212,52 @@ static __always_inline struct fqdn_pending *free_place(const struct scratch *s, 
 	return NULL;
 }
 
+/* Looks at a page for a place that is free for the question in `asked`, or, with `spilled`, for the one that holds it. */
+static long spot_step(__u32 i, struct scratch **context)
+{
+	struct scratch *s = *context;
+	struct fqdn_pending_key key = { .cgroup = s->cgroup, .page = i };
+	struct fqdn_pending_page *page = bpf_map_lookup_elem(&pending, &key);
+
+	if (!page)
+		return 0;
+	ROLLED for (__u32 k = 0; k < FQDN_PENDING_SLOTS; k++) {
+		struct fqdn_pending *have = &page->slots[k];
+
+		if (!suits(have, s) || !take_pending(have))
+			continue;
+		if (suits(have, s)) { /* still, now that it is ours */
+			s->spot = 1 + i * FQDN_PENDING_SLOTS + k;
+			return 1;
+		}
+		give_pending(have);
+	}
+	return 0;
+}
+
+/*
+ * Every page, one after the other: a workload with nearly as many questions as places finds one all the same. About 1 us, and
+ * only then.
+ */
+static __noinline struct fqdn_pending *find_spot(struct scratch *s, bool waiting)
+{
+	struct fqdn_pending_key key = { .cgroup = s->cgroup };
+	struct fqdn_pending_page *page;
+
+	s->spot = 0;
+	s->spilled = waiting;
+	bpf_loop(FQDN_PENDING_PAGES, spot_step, &s, 0);
+	if (!s->spot)
+		return NULL;
+	key.page = (s->spot - 1) / FQDN_PENDING_SLOTS;
+	page = bpf_map_lookup_elem(&pending, &key);
+	return page ? &page->slots[(s->spot - 1) & (FQDN_PENDING_SLOTS - 1)] : NULL;
+}
+
 /* A place for the question in `asked`, taken; if need be that of an older one. NULL = not now. */
 static __always_inline struct fqdn_pending *place_for_question(struct scratch *s)
 {
+	struct fqdn_usage *used;
 	bool busy = s->busy_socket;
 	struct fqdn_pending *oldest = NULL, *have = free_place(s, busy, &oldest);
 
@@ -218,25 +267,31 @@ static __always_inline struct fqdn_pending *place_for_question(struct scratch *s
 	have = free_place(s, !busy, &oldest);
 	if (have)
 		return have;
+	used = usage_of_workload(s->cgroup);
+	have = used ? find_spot(s, false) : NULL;
+	if (have) {
+		used->spilled = s->now + FQDN_PENDING_MS * 1000000ULL;
+		return have;
+	}
 	count(FQDN_COUNT_QUERY_PENDING_FULL);
 	return oldest && take_pending(oldest) ? oldest : NULL;
 }
 
-/* Remembers the question for the answer of the server in `asked`. */
-static __noinline int await_answer(struct job *job)
+/* Remembers the question for the answer of the server in `asked`; `generation` = that of its class. */
+APART int await_answer(struct scratch *s, __u64 generation)
 {
-	struct scratch *s = job->s;
-	struct fqdn_pending *question = place_for_question(s);
+	struct fqdn_pending *question = s ? place_for_question(s) : NULL;
 
-	if (!question)
+	if (!s || !question)
 		return 0;
 	question->time = s->now;
 	question->asked = s->asked;
-	question->generation = class_generation(job);
+	question->generation = generation;
 	question->class = s->class;
 	question->plain = s->plain;
 	question->resolver = s->entries && same_address(s->asked.server, &s->flow.dest);
 	question->qtype = s->qtype;
+	question->mute = s->mute != 0;
 	question->name.owner = s->cgroup;
 	question->name.len = s->name_len;
 	ROLLED for (__u32 k = 0; k < NAME_WORDS; k++) {

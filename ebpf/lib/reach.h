@@ -3,6 +3,7 @@
 #ifndef REACH_H
 #define REACH_H
 
+#include "never.h"
 #include "recent.h"
 
 static __always_inline int is_same_element(const struct fqdn_learned *value, const struct fqdn_learned_key *key)
@@ -24,12 +25,17 @@ static __always_inline int bring_name(struct scratch *s, const struct fqdn_name 
  * The name of this key that led to the address of `learned_key`, to `name`: it stands with the address, or in `names`.
  * First where it was learned lately: what is no longer there has come to `learned`, or is over.
  */
-static __noinline int find_name(struct scratch *s, __u64 key)
+APART int find_name(struct scratch *s, __u64 key)
 {
-	struct fqdn_recent *place = recent_place(&s->learned_key);
 	const struct fqdn_node *node = the_node();
+	struct fqdn_learned_key learned_key;
 	struct fqdn_learned *value;
+	struct fqdn_recent *place;
 
+	if (!s)
+		return 0;
+	learned_key = s->learned_key; /* 6.1 takes no key out of plain memory ("R2 type=mem expected=fp, ...") */
+	place = recent_place(&s->learned_key);
 	s->name_len = 0;
 	if (place) {
 		bpf_spin_lock(&place->lock);
@@ -39,7 +45,7 @@ static __noinline int find_name(struct scratch *s, __u64 key)
 			s->name_len = place->len;
 		bpf_spin_unlock(&place->lock);
 	}
-	value = bpf_map_lookup_elem(&learned, &s->learned_key);
+	value = bpf_map_lookup_elem(&learned, &learned_key);
 	if (value && !READ_ONCE(s->name_len)) {
 		bpf_spin_lock(&value->lock);
 		for (int i = 0; i < FQDN_CARRIED_MAX / 8; i++)
@@ -52,7 +58,7 @@ static __noinline int find_name(struct scratch *s, __u64 key)
 	if (!s->name_len && !bring_name(s, bpf_map_lookup_elem(&names, &key)))
 		return 0;
 	/* An element that was given to another name while it was read shows by the hash. */
-	return node && hash_name(s->name, &s->name_len, node) == key;
+	return node && hash_name(s->name, &s->name_len, node->secret, s->cgroup) == key;
 }
 
 /* Classes of the name in `name`, which was learned under another policy: only its bytes can tell. */
@@ -71,7 +77,7 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 {
 	struct scratch *s = job->s;
 
-	if (!find_name(s, entry->name))
+	if (!may_be_learned(job) || !find_name(s, entry->name))
 		return 0;
 	walk_again(job);
 	entry->class = s->class;
@@ -115,14 +121,14 @@ static __always_inline void set_learned_key(struct scratch *s)
 /* Copies the names out under the lock: none of an element taken anew, which is not ours. */
 static __always_inline void read_learned(struct scratch *s)
 {
-	const struct fqdn_learned_key *key = &s->learned_key;
-	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
+	struct fqdn_learned_key key = s->learned_key; /* as in `find_name` */
+	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, &key);
 	int ours = 0;
 
 	if (value) {
 		bpf_spin_lock(&value->lock);
 		__builtin_memcpy(s->names, value->names, sizeof(value->names));
-		ours = is_same_element(value, key);
+		ours = is_same_element(value, &key);
 		bpf_spin_unlock(&value->lock);
 	}
 	s->names_n = ours ? FQDN_LEARNED_NAMES : 0;
@@ -144,8 +150,10 @@ static __always_inline void read_recent(struct scratch *s)
 }
 
 /* A call of its own: 6.1 counts what it needs of the stack to all that comes behind. */
-static __noinline int read_names(struct scratch *s)
+APART int read_names(struct scratch *s)
 {
+	if (!s)
+		return 0;
 	read_recent(s);
 	read_learned(s);
 	return 0;
@@ -175,10 +183,13 @@ static __always_inline int reach_by_name(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	set_learned_key(s);
 	s->reached = 0;
 	s->reached_name = 0;
 	s->restated = 0;
+	/* In a namespace that is not known nothing was learned (bypass row 28). */
+	if (!s->netns)
+		return 0;
+	set_learned_key(s);
 	read_names(s);
 	bpf_loop(FQDN_LEARNED_NAMES + 1, learned_step, job, 0);
 	if (s->restated & ((1U << FQDN_LEARNED_NAMES) - 1))
@@ -238,7 +249,7 @@ static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struc
 {
 	struct scratch *s = job->s;
 
-	if (!is_same_connection(s, sock) || is_denied(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
+	if (!is_same_connection(s, sock) || is_denied(job) || !may_be_learned(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
 		return 0;
 	walk_again(job);
 	s->usage = USE_REACH;

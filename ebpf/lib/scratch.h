@@ -31,6 +31,10 @@ struct learned_copy {
 };
 _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size");
 
+/* Most links of a chain that is not in order, and most of them that are out of order. */
+#define LINKS_MAX 64
+#define ASTRAY_MAX 16
+
 struct scratch {
 	__u64 busy;
 
@@ -42,7 +46,9 @@ struct scratch {
 	__u32 labels;
 	__u32 plain; /* every byte is one that a pattern may hold */
 	__u32 qtype;
+	__u32 spilled, spot; /* what to look for in all pages; where it is, from 1 on */
 	__u32 busy_socket; /* it asked more at once than its own page is for: see `pending_page` */
+	__u32 mute;        /* the question passes in audit mode alone */
 	struct fqdn_question asked; /* which answer the question waits for, or the message may be */
 
 	/* the walk */
@@ -116,6 +122,7 @@ struct scratch {
 	__u32 ceiling;     /* what it leads to must end before this */
 	__u32 after;       /* position after the name just read */
 	__u32 out;
+	__u32 pointers, budget; /* of the name at hand; of all of the message's */
 	__u32 broken;
 	__u32 done;
 	__u32 records, answers, record;
@@ -123,6 +130,21 @@ struct scratch {
 	__u32 chain_at;    /* whose name `chain` is; 0 = nobody's */
 	__u32 min_ttl;
 	__u32 got;
+	__u32 more;        /* addresses that there was no room for */
+	__u32 cnames;      /* links of the chain so far, in order */
+	__u32 astray;      /* links that are not the next one */
+	__u32 others;      /* addresses of other names */
+	__u32 tangled;     /* the chain is to be read by its names: lib/chain.h */
+	__u64 met;         /* names of the chain so far, a bit each by a hash */
+	/* a chain that is not in order; names by their hashes */
+	__u64 secret[2];   /* of the hash */
+	__u64 chain_name;
+	__u32 hashed_word; /* the first two octets of the name that `hash` is of */
+	__u32 links_n, link_at, link_found;
+	struct link {
+		__u64 owner, target;
+		__u32 ttl, used;
+	} links[LINKS_MAX];
 	__u32 longest;     /* seconds for which one of the addresses holds */
 	__u32 options;
 	struct {

@@ -122,6 +122,7 @@ static __always_inline int judge_question(struct segment *segment, int whole)
 	s->flow.dest_port = segment->stream->port;
 	if (whole)
 		segment->job.s->why = judge_message(&segment->job);
+	segment->job.s->mute = segment->job.s->why;
 	if (!segment->job.s->why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!is_audited(s->cgroup))
@@ -129,7 +130,7 @@ static __always_inline int judge_question(struct segment *segment, int whole)
 	else if (refuse(s->cgroup, segment->job.s->why), segment->job.s->why == FQDN_COUNT_QUERY_MALFORMED)
 		return 1;
 	set_asked(s, segment->key.cookie, &s->server, segment->stream->port);
-	await_answer(&segment->job);
+	await_answer(s, class_generation(&segment->job));
 	return 1;
 }
 

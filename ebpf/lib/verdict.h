@@ -87,46 +87,6 @@ static __always_inline int judge_message(struct job *job)
 	return may_ask(job) ? 0 : FQDN_COUNT_QUERY_REFUSED;
 }
 
-/* What the socket is connected to, as it knows it: before any translation by netfilter. */
-static __always_inline bool is_connected_to(const struct bpf_sock *sk, const union address *server, __u16 port)
-{
-	union address peer;
-
-	if (sk->family == FAMILY_INET) {
-		__u32 v4 = sk->dst_ip4;
-
-		OPAQUE(v4); /* else clang merges the loads: "pointer arithmetic on sock prohibited" */
-		map_v4(&peer, v4);
-	} else {
-		peer.word[0] = sk->dst_ip6[0];
-		peer.word[1] = sk->dst_ip6[1];
-		peer.word[2] = sk->dst_ip6[2];
-		peer.word[3] = sk->dst_ip6[3];
-	}
-	return bpf_ntohs(sk->dst_port) == port && same_address(peer.bytes, server);
-}
-
-/*
- * A DNS server was asked for, and a translation leads the packet to another address or port (bypass row 5). Both must be
- * resolvers, and what is itself a resolver's DNS port is judged as itself. `asked` is this packet's: of a connected
- * socket what it is connected to, of another what this very thread just asked for.
- */
-static __always_inline bool is_translated(const struct fqdn_image_head *head, const struct bpf_sock *sk, const struct fqdn_sock *sock, const union address *server, __u16 port, bool sends)
-{
-	union address asked;
-
-	if (!sock || !sock->asked_port || (sock->asked_port == port && same_address(sock->asked, server)))
-		return false;
-	if (!is_dns_port(head, sock->asked_port))
-		return false;
-	__builtin_memcpy(asked.bytes, sock->asked, 16);
-	if (sk->dst_port ? !is_connected_to(sk, &asked, sock->asked_port) : sends && sock->asked_by != bpf_get_current_task())
-		return false;
-	if (is_dns_port(head, port) && resolver_entries(head->generation, server))
-		return false;
-	return resolver_entries(head->generation, server) && resolver_entries(head->generation, &asked);
-}
-
 /* Some name may be asked of this server: the handshake may go there, what is asked is judged later. */
 static __noinline int is_named_server(struct job *job)
 {

@@ -45,16 +45,16 @@ static __noinline int long_words(struct scratch *s, __u32 at, __u32 length, __u6
 	return 0;
 }
 
-static __noinline int same_long_label(struct job *job, __u32 index)
+/* The label at `long_at` is this one of the image's. */
+APART int same_long_label(const struct scratch *s, const struct block *label)
 {
-	struct scratch *s = job->s;
-	__u32 at = s->long_at & 255;
-	__u32 length = s->name[at];
-	struct block *label = image_block(job, job->walk->labels + index);
 	__u64 differ = 0;
+	__u32 at, length;
 
-	if (!label)
+	if (!s || !label)
 		return 0;
+	at = s->long_at & 255;
+	length = s->name[at];
 	for (int i = 0; i < 8; i++) {
 		differ |= label->word[i] ^ (*(__u64 *)(s->name + at + 8 * i) & word_mask(length, i));
 		OPAQUE(differ);
@@ -82,7 +82,7 @@ static __noinline int find_edge(struct job *job)
 		for (int k = 0; k < 2; k++, edge++) {
 			if (edge->word0 != word0 || edge->word1 != word1 || edge->parent != s->state)
 				continue;
-			if (s->long_at == 0xffff ? edge->word2 != s->word2 : !same_long_label(job, edge->word2))
+			if (s->long_at == 0xffff ? edge->word2 != s->word2 : !same_long_label(s, image_block(job, walk->labels + edge->word2)))
 				continue;
 			s->edge_class = edge->class;
 			s->edge_next = edge->next;
@@ -128,7 +128,7 @@ static long glob_step(__u32 i, struct job *job)
 }
 
 /* Which globs of the state match the label at `at`: all of them at once, a bit for each position. */
-static __noinline __u64 glob_mask(struct job *job, __u32 globs, __u32 at, __u32 length)
+static __always_inline __u64 glob_mask(struct job *job, __u32 globs, __u32 at, __u32 length)
 {
 	struct scratch *s = job->s;
 
@@ -234,7 +234,7 @@ static long walk_steps(__u32 i, struct job *job)
 }
 
 /* Classes of the question's name, whose labels have been found: `classes`, and `class` of the first layer. */
-static __noinline int walk_name(struct job *job)
+static __always_inline void walk_name(struct job *job)
 {
 	struct scratch *s = job->s;
 
@@ -243,7 +243,6 @@ static __noinline int walk_name(struct job *job)
 	enter_layer(job);
 	bpf_loop((FQDN_LABELS_MAX + 1) * FQDN_LAYERS_MAX / AT_ONCE, walk_steps, job, 0);
 	s->class = s->classes[0];
-	return 0;
 }
 
 #endif

@@ -150,6 +150,34 @@ static __always_inline void clear_flags(struct fqdn_sock *sock, __u32 flags)
 	__sync_fetch_and_and(&sock->flags, ~flags);
 }
 
+#define READ_KERNEL(to, place) bpf_probe_read_kernel(&(to), sizeof(to), &(place))
+
+/*
+ * The socket's network namespace, of a socket that was made before the programs were attached: no helper tells it to this
+ * kind of program before Linux 6.15. 0 = not known.
+ */
+static __noinline __u64 netns_of(struct __sk_buff *skb)
+{
+	struct sk_buff *packet = (void *)skb;
+	struct sock *sk;
+	struct net *net;
+	__u64 cookie;
+
+	if (READ_KERNEL(sk, packet->sk) || !sk || READ_KERNEL(net, sk->__sk_common.skc_net.net) || !net || READ_KERNEL(cookie, net->net_cookie))
+		return 0;
+	return cookie;
+}
+
+/* The socket's storage; made if it is not there. NULL = it cannot be made: judged the slow way, and nothing counts by name. */
+static __always_inline struct fqdn_sock *storage_of(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct fqdn_sock *sock = bpf_sk_storage_get(&sockets, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (sock && !sock->netns)
+		sock->netns = netns_of(skb);
+	return sock;
+}
+
 /* Made in a network namespace that is not the host's; unknown = no. */
 static __always_inline int in_own_netns(const struct fqdn_sock *sock, const struct fqdn_node *node)
 {

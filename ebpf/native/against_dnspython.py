@@ -45,6 +45,8 @@ def honest():
     answer.answer.append(dns.rrset.from_text(owner, dice.randrange(90000), "IN", kind, *addresses))
     if dice.randrange(3) == 0:
         answer.authority.append(dns.rrset.from_text(name(), 60, "IN", "NS", name()))
+    if dice.randrange(3) == 0:
+        dice.shuffle(answer.answer)
     return answer.to_wire()
 
 
@@ -93,14 +95,21 @@ def theirs(message):
     asked = read.question[0]
     if asked.rdclass != dns.rdataclass.IN:
         return None
-    owner, found = asked.name, []
+    owner, found, met = asked.name, [], set()
+    links = {}
+    for rrset in read.answer:
+        if rrset.rdclass == dns.rdataclass.IN and rrset.rdtype == dns.rdatatype.CNAME:
+            links.setdefault(rrset.name, set()).update(data.target for data in rrset)
+    while owner in links:
+        if owner in met or len(links[owner]) > 1:
+            return []
+        met.add(owner)
+        owner = next(iter(links[owner]))
     for rrset in read.answer:
         if rrset.name != owner or rrset.rdclass != dns.rdataclass.IN:
             continue
         for data in rrset:
-            if rrset.rdtype == dns.rdatatype.CNAME:
-                owner = data.target
-            elif rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) and asked.rdtype in (rrset.rdtype, dns.rdatatype.ANY):
+            if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) and asked.rdtype in (rrset.rdtype, dns.rdatatype.ANY):
                 found.append(data.to_wire().hex() if hasattr(data, "to_wire") else "")
     return found
 

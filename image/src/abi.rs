@@ -198,8 +198,8 @@ constants! {
     QUERY_MAX: u32 = 4_400;
     /// Most records of an answer that are read; more teach nothing.
     RECORDS_MAX: u32 = 4_096;
-    /// Most addresses of an answer; more teach nothing.
-    ADDRESSES_MAX: u32 = 256;
+    /// Most addresses of an answer that are learned, the first ones.
+    ADDRESSES_MAX: u32 = 512;
     /// Pages of a workload's questions that wait for their answers.
     PENDING_PAGES: u32 = 32;
     /// Octets of a name that may stand with the address that it led to.
@@ -295,6 +295,10 @@ reasons! {
     AnswerTooLong "answer-too-long" "answer beyond the bounds of size, records or addresses: not learned";
     AnswerLocal "answer-local" "answer that came over loopback: not learned";
     AnswerServer "answer-server" "answer of a server outside the resolver set: not learned";
+    AnswerChain "answer-chain" "answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned";
+    AnswerMore "answer-more" "answer with more addresses than are learned: the first 512 were";
+    AnswerNamespace "answer-namespace" "answer to a socket whose network namespace is not known: not learned";
+    AnswerAudit "answer-audit" "answer to a question that passed in audit mode alone: not learned";
     AnswerEmpty "answer-empty" "answer without an address of the question's chain";
     AddressNever "address-never" "address that no answer may teach: not learned";
     LearnedFull "learned-full" "no room for another address in the workload's share: not learned";
@@ -638,8 +642,8 @@ records! {
         56 class: u32,
         /// Query type.
         60 qtype: u16,
-        /// Zero.
-        62 pad: u16,
+        /// 1 = it passed in audit mode alone: its answer teaches nothing.
+        62 mute: u16,
         /// Name asked for, as it will stand in `names`.
         64 name: Name,
     }
@@ -656,7 +660,7 @@ records! {
         0 slots: [Pending; 8],
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
-    Usage "usage" 32 {
+    Usage "usage" 40 {
         /// Addresses in `learned`, and what is on its way there.
         0 learned: u64,
         /// Names in `names`.
@@ -665,6 +669,8 @@ records! {
         16 streams: u64,
         /// Answers in `partials`.
         24 partials: u64,
+        /// Until when a question may stand outside the places that its hash gives it, CLOCK_BOOTTIME nanoseconds.
+        32 spilled: u64,
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {
@@ -775,7 +781,7 @@ records! {
         72 bytes: [u8; 96],
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line.
-    Sock "sock" 176 {
+    Sock "sock" 152 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
         /// `SOCK_*`.
@@ -792,40 +798,36 @@ records! {
         40 generation: u64,
         /// Protocol of that flow; 0 = nothing cached.
         48 proto: u16,
-        /// Port that was asked for last.
-        50 asked_port: u16,
         /// Its destination port.
-        52 port: u16,
+        50 port: u16,
         /// Port that it was sent from.
-        54 source_port: u16,
+        52 source_port: u16,
+        /// Zero.
+        54 pad: u16,
         /// Destination of the flow that is allowed.
         56 addr: [u8; 16],
-        /// Address that connect or sendmsg asked for last, before any translation.
-        72 asked: [u8; 16],
-        /// Thread that asked.
-        88 asked_by: u64,
         /// End of the allowance, CLOCK_BOOTTIME nanoseconds; 0 = none.
-        96 expiry: u64,
+        72 expiry: u64,
         /// Version of the binding that allowed the flow.
-        104 version: u64,
+        80 version: u64,
         /// Epoch in which the flow was allowed: in the same one its binding is the same.
-        112 allowed_epoch: u64,
+        88 allowed_epoch: u64,
         /// Cgroup that made it.
-        120 creator: u64,
+        96 creator: u64,
         /// Name of the process that made it.
-        128 comm: [u8; 16],
+        104 comm: [u8; 16],
         /// Peer that was accepted.
-        144 peer: [u8; 16],
+        120 peer: [u8; 16],
         /// Its port.
-        160 peer_port: u16,
+        136 peer_port: u16,
         /// Zero.
-        162 pad: u16,
+        138 pad2: u16,
         /// Length of the send queue, as a sequence number, by what passed the program of `streams`.
-        164 queued: u32,
+        140 queued: u32,
         /// That process.
-        168 tgid: u32,
+        144 tgid: u32,
         /// Zero.
-        172 pad2: u32,
+        148 pad3: u32,
     }
     /// Key of `inbound`: a peer that a server may answer.
     InboundKey "inbound_key" 32 {

@@ -38,7 +38,7 @@ const fn hook(name: &'static str, place: Place) -> Hook {
 }
 
 /// In the order of attaching: what stores and teaches first, what refuses last.
-pub const PROGRAMS: [Hook; 11] = [
+pub const PROGRAMS: [Hook; 9] = [
     hook("fqdn_device", Place::Devices),
     hook("fqdn_stream_query", Place::Streams(7)),
     hook("fqdn_sock_create", Place::Cgroup(2)),
@@ -47,8 +47,6 @@ pub const PROGRAMS: [Hook; 11] = [
     hook("fqdn_setsockopt", Place::Cgroup(22)),
     hook("fqdn_connect4", Place::Cgroup(10)),
     hook("fqdn_connect6", Place::Cgroup(11)),
-    hook("fqdn_sendmsg4", Place::Cgroup(14)),
-    hook("fqdn_sendmsg6", Place::Cgroup(15)),
     hook("fqdn_egress", Place::Cgroup(1)),
 ];
 /// Working buffers for each CPU: `SCRATCH_PER_CPU` of ebpf/lib/scratch.h.

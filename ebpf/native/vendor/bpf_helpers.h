@@ -29,6 +29,7 @@ static __always_inline long bpf_loop(__u32 count, void *step, void *context, __u
 #define bpf_map_delete_elem(map, key) (-1)
 #define bpf_map_push_elem(map, value, flags) (-1)
 #define bpf_map_pop_elem(map, value) (-1)
+#define bpf_probe_read_kernel(to, size, from) ((void)(from), -1)
 #define bpf_skb_load_bytes(skb, at, to, length) (-1)
 #define bpf_sk_storage_get(map, sk, value, flags) ((void *)NULL)
 #define bpf_sk_storage_delete(map, sk) (-1)

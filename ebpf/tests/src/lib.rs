@@ -27,9 +27,17 @@ pub const CLIENT: &str = "10.198.0.2";
 
 /// Compiles one policy text.
 pub fn compile(text: &str) -> Image {
+    compile_with(text, "")
+}
+
+/// The same with lines of a profile, for example `ttl: {min: 0s, grace: 0s}`.
+pub fn compile_with(text: &str, lines: &str) -> Image {
     let mut findings = Findings::default();
     let source = Source::new("test.yaml", text);
-    let profile = fqdnc::load_profile(None, &mut findings).unwrap();
+    let profile = format!("apiVersion: fqdn.policy/v1\nkind: Profile\n{lines}\n");
+    let profile = Source::new("test.profile.yaml", profile);
+    let given = (!lines.is_empty()).then_some(&profile);
+    let profile = fqdnc::load_profile(given, &mut findings).unwrap_or_else(|| panic!("{}", errors(&findings)));
     let compiled = fqdnc::compile(&[source], &profile, "default", &mut findings);
     let bytes = compiled.unwrap_or_else(|| panic!("{}", errors(&findings))).bytes;
     Image::decode(bytes).unwrap()
@@ -176,13 +184,16 @@ impl Node {
 
     /// In another namespace of this node's: `x` is one that the test makes.
     pub fn start_in(&self, side: &str, cgroup: &Path, arguments: &[&str]) -> Agent {
-        let script = format!(
-            "echo 0 > {}/cgroup.procs && exec ip netns exec {} {} {}",
-            cgroup.display(),
-            self.netns(side),
-            probe(),
-            arguments.join(" ")
-        );
+        self.begin(cgroup, &format!("ip netns exec {} {} {}", self.netns(side), probe(), arguments.join(" ")))
+    }
+
+    /// An agent in a cgroup and the host's own namespace.
+    pub fn agent_at_home(&self, cgroup: &Path) -> Agent {
+        self.begin(cgroup, &format!("{} agent", probe()))
+    }
+
+    fn begin(&self, cgroup: &Path, command: &str) -> Agent {
+        let script = format!("echo 0 > {}/cgroup.procs && exec {command}", cgroup.display());
         let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -264,6 +275,28 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Another server that answers names as theirs say, at an address and port of one of this node's namespaces.
+pub struct Accomplice(Child);
+
+impl Node {
+    pub fn serve_at(&self, side: &str, at: &str) -> Accomplice {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.netns(side), &probe(), "serve-at", at]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready.trim(), "ready");
+        Accomplice(child)
+    }
+}
+
+impl Drop for Accomplice {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -115,8 +115,10 @@ fn table() -> Table {
     for i in 0..30 {
         chain.push(record(&pointer(at + 12 * i), NULL, 60, b""));
     }
-    chain.push(record(&pointer(at + 12 * 30), A, 60, &V4));
-    t.records("1 inside: by way of thirty", ONE, &chain);
+    // The one at `at` leads by one pointer to the question's name, each later one by one more.
+    let by_way_of = |n: usize| [&chain[..n], &[record(&pointer(at + 12 * (n - 1)), A, 60, &V4)]].concat();
+    t.records("1 inside: by way of fifteen others", ONE, &by_way_of(14));
+    t.records("1 by way of more than sixteen", &[], &by_way_of(17));
     t.records(
         "1 to a name that runs into the pointer itself",
         &[],
@@ -207,14 +209,55 @@ fn table() -> Table {
     let target = wire("edge.cdn.test");
     let cname = record(&ASKED, CNAME, 60, &target);
     t.records("10 inside: chain in order", ONE, &[cname.clone(), record(&target, A, 60, &V4)]);
-    t.records("10 chain out of order", &[], &[record(&target, A, 60, &V4), cname.clone()]);
-    t.records("10 an owner left behind by the chain", &[], &[cname.clone(), record(&ASKED, A, 60, &V4)]);
-    t.records("10 a chain that goes round", &[], &[record(&ASKED, CNAME, 60, &target), record(&target, CNAME, 60, &ASKED)]);
-    let links: Vec<Vec<u8>> = (0..12).map(|i| wire(&format!("c{i}.test"))).collect();
-    let mut long = vec![record(&ASKED, CNAME, 60, &links[0])];
-    long.extend(links.windows(2).map(|pair| record(&pair[0], CNAME, 60, &pair[1])));
-    long.push(record(links.last().unwrap(), A, 60, &V4));
-    t.records("10 inside: twelve links", ONE, &long);
+    let (here, there) = (record(&ASKED, A, 60, &V4), record(&target, A, 60, &V4));
+    t.records("10 inside: address first", ONE, &[there.clone(), cname.clone()]);
+    t.records("10 inside: address between, and again behind", ONE, &[there.clone(), cname.clone(), there.clone()]);
+    t.records("10 inside: the CNAME twice", ONE, &[cname.clone(), cname.clone(), there.clone()]);
+    t.records("10 an owner left behind by the chain", &[], &[cname.clone(), here.clone()]);
+    t.records("10 an owner left behind, address first", &[], &[here.clone(), cname.clone()]);
+    t.records("10 inside: only the chain's end", ONE, &[record(&ASKED, A, 60, &[10, 200, 1, 9]), cname.clone(), there.clone()]);
+    let round = record(&target, CNAME, 60, &ASKED);
+    t.records("10 a chain that goes round", &[], &[cname.clone(), round.clone()]);
+    t.records("10 a chain that goes round, with an address", &[], &[cname.clone(), round.clone(), here.clone()]);
+    t.records("10 a chain that goes round, address first", &[], &[there.clone(), round, cname.clone()]);
+    t.records("10 a CNAME to itself", &[], &[record(&ASKED, CNAME, 60, &ASKED), here.clone()]);
+    let elsewhere = wire("evil.test");
+    let other = record(&ASKED, CNAME, 60, &elsewhere);
+    t.records("10 two CNAMEs of one owner", &[], &[cname.clone(), other.clone(), there.clone()]);
+    t.records("10 two CNAMEs of one owner, the other first", &[], &[there.clone(), other, cname.clone()]);
+    let strange = record(&wire("other.test"), CNAME, 60, &target);
+    t.records("10 inside: a stranger's CNAME beside it", ONE, &[strange.clone(), cname.clone(), there.clone()]);
+    t.records("10 a stranger's CNAME leads to it", &[], &[strange, there.clone()]);
+    t.records("10 authority, address first", &[], &{
+        let mut all = [there.clone(), cname.clone()];
+        all[1][2..4].copy_from_slice(&[0, 2]); // NS
+        all
+    });
+    let chain = |n: usize| {
+        let links: Vec<Vec<u8>> = (0..n).map(|i| wire(&format!("c{i}.test"))).collect();
+        let mut long = vec![record(&ASKED, CNAME, 60, &links[0])];
+        long.extend(links.windows(2).map(|pair| record(&pair[0], CNAME, 60, &pair[1])));
+        long.push(record(links.last().unwrap(), A, 60, &V4));
+        long
+    };
+    for n in [2, 12, 17, 60] {
+        t.records(&format!("10 inside: {n} links"), ONE, &chain(n));
+    }
+    let backwards = |n: usize| chain(n).into_iter().rev().collect::<Vec<_>>();
+    for n in [2, 3, 16, 17] {
+        t.records(&format!("10 inside: {n} links, backwards"), ONE, &backwards(n));
+    }
+    t.records("10 more links out of order than are followed", &[], &backwards(18));
+    let mut dice = kernel_tests::Dice(0x9e37_79b9_7f4a_7c15);
+    for turn in 0..8 {
+        let mut mixed = chain(8);
+        for i in (1..mixed.len()).rev() {
+            mixed.swap(i, dice.roll(i + 1));
+        }
+        t.records(&format!("10 inside: nine records in disorder, {turn}"), ONE, &mixed);
+    }
+    let least: Vec<Vec<u8>> = [there, cname].into();
+    t.records("13 inside: the least of a chain out of order", ONE, &least);
     // 11: another question
     for (what, place, value) in [("name", 13usize, b'x'), ("type", at - 3, 28), ("class", at - 1, 3)] {
         t.edit(&format!("11 another {what}"), &[], |m| m[place] = value);
@@ -239,11 +282,15 @@ fn table() -> Table {
         ],
     );
     // 13: times
-    for ttl in [0, 1 << 31, u32::MAX] {
-        t.records(&format!("13 TTL {ttl}: over at once"), &[], &[record(&ASKED, A, ttl, &V4)]);
+    for ttl in [0, 1, 1 << 31, u32::MAX] {
+        t.records(&format!("13 TTL {ttl}: held for the grace"), ONE, &[record(&ASKED, A, ttl, &V4)]);
     }
     t.records("13 inside: 2^31 - 1", ONE, &[record(&ASKED, A, (1 << 31) - 1, &V4)]);
-    t.records("13 the chain's least", &[], &[record(&ASKED, CNAME, 0, &target), record(&target, A, 60, &V4)]);
+    t.records(
+        "13 the chain's least is none: held for the grace",
+        ONE,
+        &[record(&ASKED, CNAME, 0, &target), record(&target, A, 60, &V4)],
+    );
     // 14: case
     t.edit("14 inside: another case", ONE, |m| m[13..16].copy_from_slice(b"WwW"));
     // 15: class
@@ -306,7 +353,9 @@ fn table() -> Table {
     for address in [[127, 0, 0, 1], [0, 0, 0, 0], [169, 254, 169, 254], [224, 0, 0, 1], [255, 255, 255, 255]] {
         t.records(&format!("30 {address:?}"), &[], &[record(&ASKED, A, 60, &address)]);
     }
-    for address in ["100.100.100.200", "192.0.0.192", "239.255.255.255", "240.0.0.0"].map(|a| a.parse::<Ipv4Addr>().unwrap()) {
+    for address in ["100.100.100.200", "192.0.0.192", "168.63.129.16", "239.255.255.255", "240.0.0.0"]
+        .map(|a| a.parse::<Ipv4Addr>().unwrap())
+    {
         t.records(&format!("30 {address}"), &[], &[record(&ASKED, A, 60, &address.octets())]);
     }
     // The last before, and the first behind.
@@ -332,6 +381,13 @@ fn table() -> Table {
         ("::ffff:169.254.169.254", &[]),
         ("64:ff9b::7f00:1", &[]),
         ("fd00:ec2::254", &[]),
+        ("fd00:ec2::23", &[]),
+        ("fd20:ce::254", &[]),
+        ("64:ff9b::a83f:8110", &[]),
+        ("64:ff9b::e000:1", &[]),
+        ("2002:7f00:1::", &[]),
+        ("fd00:ec2::22", &["fd00:ec2::22"]),
+        ("fd20:ce::253", &["fd20:ce::253"]),
         ("fe80::1", &[]),
         ("fecf::1", &[]),
         ("ff02::1", &[]),
@@ -352,7 +408,14 @@ fn table() -> Table {
     });
     // bounds of ours
     let list = |n: usize| (0..n).map(|i| record(&ASKED, A, 60, &[10, 200, 2 + (i / 256) as u8, i as u8])).collect::<Vec<_>>();
-    t.records("257 addresses", &[], &list(257));
+    for n in [257, 512, 600, 4000] {
+        let mut first: Vec<&'static str> = Vec::new();
+        for i in 0..n.min(512) {
+            first.push(Box::leak(format!("10.200.{}.{}", 2 + i / 256, i % 256).into_boxed_str()));
+        }
+        first.sort_unstable();
+        t.records(&format!("{n} addresses: the first 512"), &first, &list(n));
+    }
     t
 }
 

@@ -5,7 +5,7 @@ use fqdn_image::abi::{BindingKey, Learned, Name, Record};
 use fqdn_load::bpfsys;
 use fqdn_load::swap;
 use kernel_tests::packet::{ip, ip_with, query, udp};
-use kernel_tests::{Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
+use kernel_tests::{Node, RESOLVER, RESOLVER_V6, compile, compile_with, web_policy, wire};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
@@ -70,13 +70,24 @@ fn answers_that_must_not_teach() {
     assert!(node.counter("address-never") > never);
 }
 
+/// What is held no longer than its time: for two seconds, the least there is.
+const SHORT: &str = "ttl: {min: 0s, grace: 0s}";
+const OVER: std::time::Duration = std::time::Duration::from_millis(2400);
+
+fn short_lived(name: &str) -> (Node, std::path::PathBuf) {
+    let node = Node::new(name, &compile_with(&web_policy(ALLOWED), SHORT)).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    (node, workload)
+}
+
 #[test]
 fn expiry_ends_what_was_learned() {
-    let (node, workload) = node("expiry");
+    let (node, workload) = short_lived("expiry");
     let mut agent = node.agent(&workload);
     assert!(agent.resolve("short-10-200-5-1.example.test").contains("records 1"));
     assert_eq!(agent.connect("10.200.5.1", 80), "connected");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(OVER);
     assert_eq!(agent.connect("10.200.5.1", 80), "EPERM");
     std::thread::sleep(std::time::Duration::from_millis(700));
     assert!(node.counter("swept-learned") >= 1, "the timer removes it with no process running");
@@ -287,12 +298,12 @@ fn another_binding_counts_at_once_row_7() {
 
 #[test]
 fn a_connection_outlives_its_ttl_and_other_workloads() {
-    let (node, workload) = node("outlive");
+    let (node, workload) = short_lived("outlive");
     let mut agent = node.agent(&workload);
     assert!(agent.resolve("short-10-200-5-2.example.test").contains("records 1"));
     assert_eq!(agent.tell("open 10.200.5.2 7777"), "open");
     assert_eq!(agent.tell("echo"), "echoed");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(OVER);
     assert_eq!(agent.connect("10.200.5.2", 80), "EPERM", "a new one does not");
     assert_eq!(agent.tell("echo"), "echoed");
     node.bind(&node.workload("other"), "app=web");
@@ -307,20 +318,20 @@ fn a_connection_outlives_its_ttl_and_other_workloads() {
 /// The connection took its name along: when the address's time is over, each next policy judges that name.
 #[test]
 fn open_connections_are_judged_by_their_names_row_15() {
-    let (node, workload) = node("names15");
+    let (node, workload) = short_lived("names15");
     let mut agent = node.agent(&workload);
     assert!(agent.resolve("short-10-200-5-3.example.test").contains("records 1"));
     assert_eq!(agent.tell("open 10.200.5.3 7777"), "open");
     assert_eq!(agent.tell("echo"), "echoed");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(OVER);
     let more = [ALLOWED, &["more.example.test"]].concat();
-    node.apply(&compile(&web_policy(&more)));
+    node.apply(&compile_with(&web_policy(&more), SHORT));
     assert_eq!(agent.tell("echo"), "echoed", "the next policy allows its name too");
     assert_eq!(agent.connect("10.200.5.3", 7777), "EPERM", "a new connection: the address's time is over");
     assert_eq!(agent.tell("echo"), "echoed", "the refused one took nothing away");
-    node.apply(&compile(&web_policy(&["ip-*.example.test"])));
+    node.apply(&compile_with(&web_policy(&["ip-*.example.test"]), SHORT));
     assert_ne!(agent.tell("echo"), "echoed", "not this one: within one packet");
-    node.apply(&compile(&web_policy(&more)));
+    node.apply(&compile_with(&web_policy(&more), SHORT));
     assert_eq!(agent.tell("echo"), "echoed", "and wider again");
 }
 

@@ -27,22 +27,26 @@ fn honest(dice: &mut Dice) -> Vec<u8> {
     let v6 = dice.roll(3) == 0;
     let kind = if v6 { 28 } else { 1 };
     let asked = query(dice.roll(65_536) as u16, &name(dice), kind);
-    let mut message = answer(&asked, &[]);
-    let (mut owner, mut count) = (vec![0xc0, 12], 0u16);
+    let disorder = dice.roll(3) == 0; // and then no pointers but to the question
+    let mut records: Vec<Vec<u8>> = Vec::new();
+    let (mut owner, mut at) = (vec![0xc0, 12], answer(&asked, &[]).len());
     for _ in 0..dice.roll(4) {
         let target = name(dice);
-        message.extend(record(&owner, 5, dice.roll(90_000) as u32, &target));
-        let at = message.len() - target.len();
-        owner = if at < 0x4000 && dice.roll(2) == 0 { (0xc000 | at as u16).to_be_bytes().to_vec() } else { target };
-        count += 1;
+        records.push(record(&owner, 5, dice.roll(90_000) as u32, &target));
+        at += records.last().unwrap().len();
+        let there = at - target.len();
+        let points = !disorder && there < 0x4000 && dice.roll(2) == 0;
+        owner = if points { (0xc000 | there as u16).to_be_bytes().to_vec() } else { target };
     }
     let most = if dice.roll(10) == 0 { 60 } else { 6 };
     for _ in 0..1 + dice.roll(most) {
         let address: Vec<u8> = (0..if v6 { 16 } else { 4 }).map(|_| 1 + dice.roll(200) as u8).collect();
-        message.extend(record(&owner, kind, dice.roll(90_000) as u32, &address));
-        count += 1;
+        records.push(record(&owner, kind, dice.roll(90_000) as u32, &address));
     }
-    message[6..8].copy_from_slice(&count.to_be_bytes());
+    for i in (1..records.len()).rev().filter(|_| disorder) {
+        records.swap(i, dice.roll(i + 1));
+    }
+    let mut message = answer(&asked, &records);
     if dice.roll(2) == 0 {
         message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
         message[11] = 1;
@@ -233,17 +237,29 @@ fn strict(bytes: &[u8]) -> Option<Vec<String>> {
     {
         return None;
     }
+    let inside = || message.answers().iter().filter(|record| record.dns_class() == DNSClass::IN);
+    // From the question along the CNAMEs, in whatever order they stand: one for each owner, and none leads back.
     let mut owner: Name = asked.name().to_lowercase();
-    let mut found = Vec::new();
-    for record in message.answers() {
-        if record.name().to_lowercase() != owner || record.dns_class() != DNSClass::IN {
-            continue;
+    let mut met = vec![owner.clone()];
+    loop {
+        let mut targets: Vec<Name> = inside()
+            .filter(|record| record.name().to_lowercase() == owner)
+            .filter_map(|record| if let RData::CNAME(target) = record.data() { Some(target.0.to_lowercase()) } else { None })
+            .collect();
+        targets.dedup();
+        match targets.as_slice() {
+            [] => break,
+            [target] if !met.contains(target) => owner = target.clone(),
+            _ => return Some(Vec::new()),
         }
+        met.push(owner.clone());
+    }
+    let mut found = Vec::new();
+    for record in inside().filter(|record| record.name().to_lowercase() == owner) {
         let wanted = |kind| asked.query_type() == kind || asked.query_type() == RecordType::ANY;
         match record.data() {
             RData::A(a) if wanted(RecordType::A) => found.push(a.octets().iter().map(|b| format!("{b:02x}")).collect()),
             RData::AAAA(a) if wanted(RecordType::AAAA) => found.push(a.octets().iter().map(|b| format!("{b:02x}")).collect()),
-            RData::CNAME(target) => owner = target.0.to_lowercase(),
             _ => {}
         }
     }

@@ -69,12 +69,13 @@ impl Egress {
 
     /// As if an answer under some earlier policy had taught the address: the kernel must find the class itself.
     fn teach(&self, name: &WireName, address: IpAddr) -> (LearnedKey, u64) {
-        let key = hash_name(name.wire(), self.node.pins.node().unwrap().secret);
+        let (cgroup, node) = (cgroup::id(&self.cgroup).unwrap(), self.node.pins.node().unwrap());
+        let key = hash_name(name.wire(), node.secret, cgroup);
         let mut record = Name { until: u64::MAX, len: name.wire().len() as u32, ..Name::zeroed() };
         record.bytes[..name.wire().len()].copy_from_slice(name.wire());
         self.node.pins.map("names").unwrap().set(&key.to_le_bytes(), record.bytes()).unwrap();
-        let learned = LearnedKey { cgroup: cgroup::id(&self.cgroup).unwrap(), addr: mapped(address), netns: 0 };
-        let mut value = Learned { cgroup: learned.cgroup, addr: learned.addr, ..Learned::zeroed() };
+        let learned = LearnedKey { cgroup, addr: mapped(address), netns: node.host_netns };
+        let mut value = Learned { cgroup, addr: learned.addr, netns: learned.netns, ..Learned::zeroed() };
         value.names[0] = LearnedName { name: key, expiry: u64::MAX, ..LearnedName::zeroed() };
         self.node.pins.map("learned").unwrap().set(learned.bytes(), value.bytes()).unwrap();
         (learned, key)
@@ -92,8 +93,8 @@ impl Drop for Egress {
     }
 }
 
-/// SipHash-1-3 over the words of a name, as `ebpf/lib/name.h` has it: by it the kernel knows that a text is that of its key.
-fn hash_name(name: &[u8], key: [u64; 2]) -> u64 {
+/// SipHash-1-3 over a workload and the words of a name, as `ebpf/lib/name.h` has it: by it the kernel knows that a text is that of its key.
+fn hash_name(name: &[u8], key: [u64; 2], owner: u64) -> u64 {
     fn round(v: &mut [u64; 4]) {
         v[0] = v[0].wrapping_add(v[1]);
         v[2] = v[2].wrapping_add(v[3]);
@@ -107,10 +108,12 @@ fn hash_name(name: &[u8], key: [u64; 2]) -> u64 {
     }
     let start = [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573u64];
     let mut v = [start[0] ^ key[0], start[1] ^ key[1], start[2] ^ key[0], start[3] ^ key[1]];
-    for part in name.chunks(8) {
+    let words = name.chunks(8).map(|part| {
         let mut word = [0; 8];
         word[..part.len()].copy_from_slice(part);
-        let word = u64::from_le_bytes(word);
+        u64::from_le_bytes(word)
+    });
+    for word in std::iter::once(owner).chain(words) {
         v[3] ^= word;
         round(&mut v);
         v[0] ^= word;

@@ -289,6 +289,17 @@ fn agent() {
             ["tcp-option", level, option] => option_of(dns.as_ref().unwrap().as_raw_fd(), level, option),
             ["tcp-fast-open", server, hex] => stream::fast_open(server, hex, ""),
             ["tcp-fast-open", server, hex, more] => stream::fast_open(server, hex, more),
+            // A name server of the workload's own.
+            ["serve", at] => match UdpSocket::bind(*at) {
+                Ok(socket) => {
+                    std::thread::spawn(move || server::names(&socket, false));
+                    "ok".into()
+                }
+                Err(error) => show(&error),
+            },
+            ["resolve-by", name, asked, server] => resolve(&sockets[*name], asked, server, 7, 1),
+            ["corked", name, server, port] => corked(name, server, port.parse().unwrap()),
+            ["racing", name, server, port, count] => racing(name, server, port.parse().unwrap(), count.parse().unwrap()),
             ["quit"] => return,
             _ => "?".into(),
         };
@@ -375,6 +386,67 @@ fn stale(socket: &UdpSocket, name: &str) -> String {
         return format!("first {}", show(&error));
     }
     socket.send(&message).map_or_else(|e| show(&e), |_| "sent".into())
+}
+
+/// Corked on its way to another port of the resolver, connected to its DNS port, then sent.
+fn corked(name: &str, server: &str, port: u16) -> String {
+    let any = if server.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = UdpSocket::bind(any).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let message = query(7, &wire(name), 1);
+    let to = SocketAddr::new(server.parse().unwrap(), port);
+    if let Err(error) = send_more(&socket, &message, to) {
+        return format!("corked {}", show(&error));
+    }
+    socket.connect((server, 53)).unwrap();
+    if let Err(error) = socket.send(&[]) {
+        return show(&error);
+    }
+    let mut room = [0; 512];
+    socket.recv(&mut room).map_or_else(|e| show(&e), |_| format!("answer records {}", room[7]))
+}
+
+fn send_more(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> std::io::Result<()> {
+    let mut name = [0u8; 28]; // sockaddr_in or sockaddr_in6
+    name[2..4].copy_from_slice(&to.port().to_be_bytes());
+    let length = match to.ip() {
+        IpAddr::V4(v4) => {
+            name[0] = libc::AF_INET as u8;
+            name[4..8].copy_from_slice(&v4.octets());
+            16
+        }
+        IpAddr::V6(v6) => {
+            name[0] = libc::AF_INET6 as u8;
+            name[8..24].copy_from_slice(&v6.octets());
+            28
+        }
+    };
+    let fd = socket.as_raw_fd();
+    // SAFETY: buffers and their lengths.
+    let sent = unsafe { libc::sendto(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_MORE, name.as_ptr().cast(), length) };
+    if sent < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// One thread connects a socket now to the DNS port, now to another port of the resolver; this one sends.
+fn racing(name: &str, server: &str, port: u16, count: usize) -> String {
+    let socket = std::sync::Arc::new(client());
+    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    socket.connect((server, 53)).unwrap();
+    let message = query(7, &wire(name), 1);
+    let (other, server) = (socket.clone(), server.to_owned());
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = over.clone();
+    let thread = std::thread::spawn(move || {
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let _ = other.connect((server.as_str(), 53));
+            let _ = other.connect((server.as_str(), port));
+        }
+    });
+    let mut room = [0; 512];
+    let sent = (0..count).filter(|_| socket.send(&message).is_ok()).inspect(|_| drop(socket.recv(&mut room))).count();
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    thread.join().unwrap();
+    format!("sent {}", sent > 0)
 }
 
 /// One query in two sends (MSG_MORE).

@@ -1,0 +1,258 @@
+//! Whose word counts: what passes for a resolver, and whose answers teach (rows 26 to 28 and 32 of docs/security/bypasses.md).
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::abi::Record;
+use kernel_tests::packet::{answer, query, record};
+use kernel_tests::{Node, RESOLVER, RESOLVER_V6, compile, compile_with, web_policy, wire};
+use std::net::Ipv4Addr;
+
+const NAMES: &[&str] = &["ip-10-*.example.test"];
+
+fn node(name: &str) -> (Node, std::path::PathBuf) {
+    let node = Node::new(name, &compile(&web_policy(NAMES))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    (node, workload)
+}
+
+/// An accomplice at another port of the resolver's address: what it says teaches nothing, and nothing reaches it.
+#[test]
+fn only_a_resolvers_dns_port_is_believed_row_26() {
+    let (node, workload) = node("port");
+    let mut agent = node.agent(&workload);
+    let _v6 = node.serve_at("s", &format!("[{RESOLVER_V6}]:5300"));
+    let _v4 = node.serve_at("s", &format!("{RESOLVER}:5300"));
+    assert_eq!(agent.tell(&format!("corked ip-10-200-1-1.example.test {RESOLVER_V6} 5300")), "EPERM");
+    // Over IPv4 the kernel sends it to where the socket is connected now, the DNS port: a question like any other.
+    assert_eq!(agent.tell(&format!("corked ip-10-200-1-2.example.test {RESOLVER} 5300")), "answer records 1");
+    assert_eq!(agent.tell(&format!("racing ip-10-200-1-3.example.test {RESOLVER} 5300 4000")), "sent true");
+    let learned = node.counter("answer-learned");
+    assert!(agent.resolve("ip-10-200-1-3.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert_eq!(node.counter("answer-learned"), learned + 1, "the resolver itself is believed");
+    // Corked on its way to the DNS port it is a question like any other.
+    assert_eq!(agent.tell(&format!("corked ip-10-200-1-4.example.test {RESOLVER} 53")), "answer records 1");
+    assert_eq!(agent.connect("10.200.1.4", 80), "connected");
+}
+
+/// The socket raced from port to port of the resolver's address: nothing but what the DNS port said is learned.
+#[test]
+fn a_race_between_two_connects_teaches_nothing_row_26() {
+    let node = Node::new("race", &compile(&web_policy(&["ip-10-200-7-7.example.test"]))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    // Only the accomplice answers this name with that address: the resolver's own answers are another one.
+    let _liar = node.serve_at("s", &format!("{RESOLVER}:5300"));
+    assert_eq!(agent.tell(&format!("racing sf-10-200-9-9.example.test {RESOLVER} 5300 6000")), "sent true");
+    assert!(node.counter("address-refused") > 0, "some went to the accomplice's port");
+    let refused = node.counter("forged-answer") + node.counter("answer-server");
+    assert_eq!(refused, 0);
+}
+
+/// The host's namespace, and a resolver on its loopback: a server of the workload's own beside it teaches nothing.
+#[test]
+fn a_server_of_its_own_teaches_nothing_at_home_row_27() {
+    let loopback = format!("{}  - toCIDR: [127.0.0.0/8]\n", web_policy(NAMES));
+    let node = Node::new("home", &compile(&loopback));
+    let workload = node.workload("w");
+    for audit in [true, false] {
+        node.bind_as(&workload, "app=web", audit);
+        let mut agent = node.agent_at_home(&workload);
+        assert_eq!(agent.tell("serve 127.0.0.53:5353"), "ok");
+        for way in ["corked ip-10-200-1-1.example.test 127.0.0.53 5353", "racing ip-10-200-1-1.example.test 127.0.0.53 5353 500"]
+        {
+            agent.tell(way);
+        }
+        assert_eq!(node.counter("answer-learned"), 0, "audit {audit}");
+        // On the DNS port itself it can only answer as the resolver, and that is forged.
+        let bound = agent.tell("serve 127.0.0.53:53");
+        if bound == "ok" {
+            let forged = node.counter("forged-answer");
+            agent.tell("resolve ip-10-200-1-1.example.test 127.0.0.53");
+            assert!(node.counter("forged-answer") > forged);
+        }
+        assert_eq!(node.counter("answer-learned"), 0, "audit {audit}");
+    }
+    let mut agent = node.agent_at_home(&workload);
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+}
+
+/// Audit learns what enforcement would have learned, and no more; it stays, and is judged again.
+#[test]
+fn what_audit_learns_is_what_enforcement_would_row_27() {
+    let both = web_policy(&["ip-10-*.example.test", "ip-10-*.other.test"]);
+    let node = Node::new("audit", &compile(&both)).with_network();
+    let workload = node.workload("w");
+    node.bind_as(&workload, "app=web", true);
+    let mut agent = node.agent(&workload);
+    for name in ["ip-10-200-1-1.example.test", "ip-10-200-2-2.other.test"] {
+        assert!(agent.resolve(name).contains("records 1"), "audit lets {name} pass");
+    }
+    assert_eq!(node.counter("answer-audit"), 1, "may be reached, may not be asked");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected", "without a new question");
+    assert_eq!(agent.connect("10.200.2.2", 80), "EPERM");
+    assert_eq!(agent.connect("10.200.3.3", 80), "EPERM");
+}
+
+/// Sockets that are older than the programs: they find out where they are by themselves.
+#[test]
+fn sockets_older_than_the_programs_know_their_namespace_row_28() {
+    let (node, workload) = node("older");
+    fqdn_load::programs::unload(&node.pins).unwrap();
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("udp old"), "ok");
+    assert_eq!(agent.tell("udp sender"), "ok");
+    // A namespace of the workload's own, with a server that says what it likes under the resolver's address.
+    let (x, p) = (node.netns("x"), node.netns("p"));
+    kernel_tests::sh(&format!(
+        "ip netns add {x}; ip netns add {p}; ip link add veth1 netns {x} type veth peer name veth1 netns {p}
+         ip -n {x} addr add 10.198.0.2/24 dev veth1; ip -n {x} link set veth1 up; ip -n {x} link set lo up
+         ip -n {p} addr add {RESOLVER}/24 dev veth1; ip -n {p} link set veth1 up; ip -n {p} link set lo up"
+    ));
+    let _liar = node.serve_at("p", &format!("{RESOLVER}:53"));
+    let mut inside = node.start_in("x", &workload, &["agent"]);
+    assert_eq!(inside.tell("udp old"), "ok");
+    node.apply(&compile(&web_policy(NAMES)));
+    node.bind(&workload, "app=web");
+    assert!(inside.tell(&format!("resolve-by old ip-10-200-1-66.example.test {RESOLVER}")).contains("records 1"));
+    assert!(node.counter("answer-learned") == 1, "in that namespace");
+    assert_eq!(agent.tell("send sender 10.200.1.66 7777"), "EPERM", "and nowhere else");
+    assert_eq!(agent.tell("send old 10.200.1.66 7777"), "EPERM");
+    assert_eq!(agent.connect("10.200.1.66", 80), "EPERM");
+    // The other way round: an old resolver's socket serves the connections that are made now.
+    assert!(agent.tell(&format!("resolve-by old ip-10-200-1-1.example.test {RESOLVER}")).contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected");
+    assert_eq!(agent.tell("send sender 10.200.1.1 7777"), "sent");
+}
+
+/// What the next image never lets an answer teach is over at once, also for a connection that is open.
+#[test]
+fn never_is_asked_at_every_judgement_row_32() {
+    let (node, workload) = node("never");
+    let mut agent = node.agent(&workload);
+    for last in [1, 2] {
+        assert!(agent.resolve(&format!("ip-10-200-1-{last}.example.test")).contains("records 1"));
+    }
+    assert_eq!(agent.tell("open 10.200.1.1 7777"), "open");
+    assert_eq!(agent.tell("echo"), "echoed");
+    node.apply(&compile_with(&web_policy(NAMES), "neverLearn: [10.200.1.1/32]"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+    assert_ne!(agent.tell("echo"), "echoed");
+    assert_eq!(agent.connect("10.200.1.2", 80), "connected", "the other one");
+    let named = format!("{}  - toCIDR: [10.200.1.1/32]\n    toPorts: [{{ports: [{{port: \"9\"}}]}}]\n", web_policy(NAMES));
+    node.apply(&compile_with(&named, "neverLearn: [10.200.1.1/32]"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected", "a rule names the address");
+    node.apply(&compile(&web_policy(NAMES)));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected");
+}
+
+/// This host's own addresses are learned by no name.
+#[test]
+fn the_hosts_own_addresses_are_not_learned_row_32() {
+    let (node, workload) = node("locals");
+    let own = Ipv4Addr::new(10, 200, 1, 6).to_ipv6_mapped().octets();
+    node.pins.map("locals").unwrap().set(&own, &1u32.to_le_bytes()).unwrap();
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-6.example.test").contains("records 1"));
+    assert_eq!(node.counter("address-never"), 1);
+    assert_eq!(agent.connect("10.200.1.6", 80), "EPERM");
+    let named = format!("{}  - toCIDR: [10.200.1.6/32]\n    toPorts: [{{ports: [{{port: \"9\"}}]}}]\n", web_policy(NAMES));
+    node.apply(&compile(&named));
+    node.pins.map("locals").unwrap().set(&own, &1u32.to_le_bytes()).unwrap();
+    assert!(agent.resolve("ip-10-200-1-6.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.6", 80), "connected", "a rule names the address");
+}
+
+/// No time at all, as a cache says in a name's last second: whoever connects at once connects, and again two seconds later.
+#[test]
+fn an_answer_without_time_is_held_row_34() {
+    let (node, mut server) = Node::new("hold", &compile(&web_policy(NAMES))).with_responder();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let asked = query(7, &wire("ip-10-198-0-1.example.test"), 1);
+    let reply = answer(&asked, &[record(&[0xc0, 12], 1, 0, &[10, 198, 0, 1])]);
+    let hex: String = reply.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(server.tell(&format!("patch {hex}")), "ok");
+    assert!(agent.resolve("ip-10-198-0-1.example.test").contains("records 1"));
+    // Nobody listens there: what matters is that the connection is let out.
+    assert_eq!(agent.connect("10.198.0.1", 80), "errno 111");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(agent.connect("10.198.0.1", 80), "errno 111", "with the default grace");
+    node.apply(&compile_with(&web_policy(NAMES), "ttl: {min: 0s, grace: 0s}"));
+    let name = "ip-10-198-0-2.example.test";
+    let asked = query(7, &wire(name), 1);
+    let reply = answer(&asked, &[record(&[0xc0, 12], 1, 0, &[10, 198, 0, 3])]);
+    let hex: String = reply.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(server.tell(&format!("patch {hex}")), "ok");
+    assert!(agent.resolve(name).contains("records 1"));
+    assert_eq!(agent.connect("10.198.0.3", 80), "errno 111", "never under two seconds");
+    std::thread::sleep(std::time::Duration::from_millis(2400));
+    assert_eq!(agent.connect("10.198.0.3", 80), "EPERM", "and then it is over");
+}
+
+/// As many questions as there are places, on one socket and on many: each answer finds its own.
+#[test]
+fn as_many_questions_wait_as_there_are_places_row_37() {
+    let (node, mut server) = Node::new("inflight", &compile(&web_policy(NAMES))).with_responder();
+    let mut agent = node.agent(&node.workload("w"));
+    let greeting = answer(&query(7, &wire("www.example.test"), 1), &[]);
+    for (turn, sockets) in [1usize, 16, 64].into_iter().enumerate() {
+        let workload = node.workload(&format!("w{turn}"));
+        node.bind(&workload, "app=web");
+        agent = node.agent(&workload);
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(server.tell(&format!("patch {}", hex(&greeting))), "ok");
+        assert!(agent.resolve("www.example.test").starts_with("answer"), "the neighbour's address is known");
+        assert_eq!(server.tell("as-is"), "ok");
+        let (learned, lost) = (node.counter("answer-learned"), node.counter("query-pending-full"));
+        let each = 256 / sockets;
+        for s in 0..sockets {
+            assert_eq!(agent.tell(&format!("udp s{s}")), "ok");
+            let (first, end) = (s * each, (s + 1) * each);
+            assert_eq!(agent.tell(&format!("ask-each s{s} {first}..{end} {RESOLVER}")), format!("asked {each}"));
+        }
+        assert_eq!(node.counter("query-pending-full"), lost, "{sockets} sockets: every question has a place");
+        std::thread::sleep(std::time::Duration::from_millis(100)); // all have come, and nobody has answered
+        let pending = fqdn_load::cgroup::id(&workload).unwrap();
+        let waits: usize = node
+            .pins
+            .map("pending")
+            .unwrap()
+            .keys()
+            .unwrap()
+            .iter()
+            .filter(|key| key.starts_with(&pending.to_le_bytes()))
+            .map(|key| {
+                let page = node.pins.map("pending").unwrap().get(key).unwrap().unwrap();
+                let page = fqdn_image::abi::PendingPage::read(&page).unwrap();
+                page.slots.iter().filter(|slot| slot.time != 0).count()
+            })
+            .sum();
+        assert_eq!(waits, 256, "{sockets} sockets");
+        // Each socket gets the answers to its own questions.
+        for s in 0..sockets {
+            let own = (s * each) as u16..((s + 1) * each) as u16;
+            let replies: Vec<String> = own
+                .clone()
+                .map(|id| {
+                    let asked = query(id, &wire(&format!("n{id}.example.test")), 1);
+                    hex(&answer(&asked, &[record(&[0xc0, 12], 1, 60, &[10, 200, turn as u8, id as u8])]))
+                })
+                .collect();
+            assert_eq!(server.tell(&format!("as-is {}", replies.join(" "))), "ok");
+            // Asked again by its own socket: the same question takes the same place, and brings all answers.
+            let last = own.end - 1;
+            assert_eq!(agent.tell(&format!("ask-each s{s} {last}..{} {RESOLVER}", own.end)), "asked 1");
+            std::thread::sleep(std::time::Duration::from_millis(if sockets == 1 { 300 } else { 20 }));
+        }
+        let came = (0..50).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            node.counter("answer-learned") == learned + 256
+        });
+        assert!(came, "{sockets} sockets: {} of 256 learned", node.counter("answer-learned") - learned);
+    }
+    drop(agent);
+}
