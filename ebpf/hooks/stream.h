@@ -95,6 +95,46 @@ static __always_inline int let_pass(struct sk_msg_md *msg, struct fqdn_sock *soc
 	return SK_PASS;
 }
 
+/* Most answers of ours, and bytes of them, that may lie unread on a socket: the kernel sets no bound to a redirection. */
+#define UNREAD_ANSWERS 16
+#define UNREAD_BYTES 16384
+/* SK_USER_DATA_PTRMASK, include/net/sock.h */
+#define USER_DATA_FLAGS 7UL
+
+/* BPF_FIELD_BYTE_OFFSET of libbpf: where the field lies in the running kernel. */
+#define FIELD_OFFSET(type, field) __builtin_preserve_field_info(((type *)0)->field, 0)
+
+/* 1 = what was answered before is being read. `user_data` of a socket in `streams` is its struct sk_psock. */
+APART int reads_answers(__u64 user_data)
+{
+	const struct sk_psock *psock = (void *)(user_data & ~USER_DATA_FLAGS);
+	const struct list_head *first = &psock->ingress_msg, *at = NULL;
+	__u32 bytes = 0, size = 0;
+
+	if (!psock || READ_KERNEL(at, first->next))
+		return 0;
+	/* Another CPU may be taking from the list: then what is read is wrong, and no harm. */
+	ROLLED for (__u32 n = 0; n < UNREAD_ANSWERS; n++) {
+		const struct sk_msg *msg = (void *)at - FIELD_OFFSET(struct sk_msg, list);
+
+		if (at == first)
+			return bytes < UNREAD_BYTES;
+		if (READ_KERNEL(size, msg->sg.size) || READ_KERNEL(at, at->next))
+			return 0;
+		bytes += size;
+	}
+	return 0;
+}
+
+static __always_inline bool has_room_for_answer(struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	__u64 user_data = 0;
+
+	/* A copy, because the verifier takes what is loaded from there for a pointer, with which nothing may be calculated. */
+	return tcp && !READ_KERNEL(user_data, ((struct sock *)tcp)->sk_user_data) && reads_answers(user_data);
+}
+
 /* Makes the query in the message its own answer and sends it back to where it came from. */
 static __always_inline int answer_refused(struct sk_msg_md *msg, __u64 cookie, __u32 how)
 {
@@ -110,7 +150,7 @@ static __always_inline int answer_refused(struct sk_msg_md *msg, __u64 cookie, _
 }
 
 /* What becomes of the send, once its messages have been looked at. */
-static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send, const struct fqdn_image_head *head)
+static __always_inline int settle_send(struct sk_msg_md *msg, struct bpf_sock *sk, struct send *send, const struct fqdn_image_head *head)
 {
 	const struct scratch *s = send->job.s;
 
@@ -127,6 +167,11 @@ static __always_inline int settle_send(struct sk_msg_md *msg, struct send *send,
 	/* The redirection would hold for all that is left of this send (`sk_redir` of struct sk_msg). */
 	if (s->send.size != FRAME + s->send.length) {
 		count(FQDN_COUNT_QUERY_PIPELINED);
+		return SK_DROP;
+	}
+	/* The kernel keeps this word for all that is sent afterwards (`eval` of struct sk_psock): the connection is of no more use. */
+	if (!has_room_for_answer(sk)) {
+		count(FQDN_COUNT_REFUSAL_UNREAD);
 		return SK_DROP;
 	}
 	count(FQDN_COUNT_REFUSAL_ANSWERED);
@@ -167,7 +212,7 @@ int fqdn_stream_query(struct sk_msg_md *msg)
 	__builtin_memset(&send.job.s->send, 0, sizeof(send.job.s->send));
 	send.job.s->send.size = msg->size;
 	bpf_loop(SEND_MESSAGES, send_step, &send, 0);
-	verdict = settle_send(msg, &send, head);
+	verdict = settle_send(msg, sk, &send, head);
 	give_back(send.job.s);
 	return verdict;
 }

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x89ec3663e4ac07d6ULL
+#define FQDN_ABI 0x159735d84e43e643ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -92,44 +92,45 @@
 #define FQDN_COUNT_QUERY_PENDING_FULL 12U /* question that took the place of an older one, whose answer will not be learned */
 #define FQDN_COUNT_REFUSAL_ANSWERED 13U /* refused DNS query that was answered on the spot */
 #define FQDN_COUNT_REFUSAL_SILENT 14U /* refused DNS query without an answer: none is wanted, or the device has no program */
-#define FQDN_COUNT_STREAM_UNCOVERED 15U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
-#define FQDN_COUNT_STREAMS_FULL 16U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
-#define FQDN_COUNT_SEGMENT_LATE 17U /* segment of an answer over TCP that came before the one it follows: to be sent again */
-#define FQDN_COUNT_PACKET_SOCKET 18U /* packet of a packet socket or of AF_XDP */
-#define FQDN_COUNT_ADDRESS_REFUSED 19U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 20U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 21U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 22U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 23U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 24U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 25U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 26U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 27U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 28U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 29U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 30U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 31U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 32U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 33U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 34U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 35U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 36U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 37U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 38U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 39U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 40U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 41U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_CHAIN 42U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
-#define FQDN_COUNT_ANSWER_MORE 43U /* answer with more addresses than are learned: the first 512 were */
-#define FQDN_COUNT_ANSWER_NAMESPACE 44U /* answer to a socket whose network namespace is not known: not learned */
-#define FQDN_COUNT_ANSWER_AUDIT 45U /* answer to a question that passed in audit mode alone: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 46U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 47U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 48U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_NAMES_FULL 49U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_SWEPT_LEARNED 50U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 51U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 52U
+#define FQDN_COUNT_REFUSAL_UNREAD 15U /* refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket */
+#define FQDN_COUNT_STREAM_UNCOVERED 16U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
+#define FQDN_COUNT_STREAMS_FULL 17U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
+#define FQDN_COUNT_SEGMENT_LATE 18U /* segment of an answer over TCP that came before the one it follows: to be sent again */
+#define FQDN_COUNT_PACKET_SOCKET 19U /* packet of a packet socket or of AF_XDP */
+#define FQDN_COUNT_ADDRESS_REFUSED 20U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 21U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 22U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 23U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 24U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 25U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 26U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 27U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 28U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 29U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 30U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 31U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 32U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 33U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 34U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 35U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 36U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 37U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 38U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 39U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 40U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 41U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 42U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_CHAIN 43U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 44U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 45U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 46U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 47U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 48U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 49U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_NAMES_FULL 50U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_SWEPT_LEARNED 51U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 52U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 53U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {

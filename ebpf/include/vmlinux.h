@@ -217,6 +217,25 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	void *sk_user_data;
+} RELOCATED;
+
+/* include/linux/types.h, include/linux/skmsg.h */
+struct list_head {
+	struct list_head *next;
+} RELOCATED;
+
+struct sk_msg_sg {
+	__u32 size;
+} RELOCATED;
+
+struct sk_msg {
+	struct sk_msg_sg sg;
+	struct list_head list;
+} RELOCATED;
+
+struct sk_psock {
+	struct list_head ingress_msg;
 } RELOCATED;
 
 /* include/linux/skbuff.h; the context of a program that gets a packet is this. */

@@ -268,6 +268,7 @@ reasons! {
     QueryPendingFull "query-pending-full" "question that took the place of an older one, whose answer will not be learned";
     RefusalAnswered "refusal-answered" "refused DNS query that was answered on the spot";
     RefusalSilent "refusal-silent" "refused DNS query without an answer: none is wanted, or the device has no program";
+    RefusalUnread "refusal-unread" "refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket";
     StreamUncovered "stream-uncovered" "TCP connection to a DNS port whose refused queries get no answer, but fail";
     StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
     SegmentLate "segment-late" "segment of an answer over TCP that came before the one it follows: to be sent again";

@@ -224,3 +224,25 @@ fn a_send_queued_in_part_carries_nothing_along() {
     println!("{said}");
     assert!(said == "unanswered" || said == "200:3:0", "{said}");
 }
+
+/// Refusals that nobody reads are answered sixteen times; then the connection takes no more. Who reads goes on.
+#[test]
+fn unread_refusals_are_bounded_row_41() {
+    let (node, workload) = node("unread");
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "open");
+    let refused = hex(&framed(1, "www.evil.test"));
+    // A and AAAA, and the next name: whoever reads is answered.
+    for _ in 0..20 {
+        assert_eq!(agent.tell(&format!("tcp-send {refused}")), "sent");
+        assert_eq!(agent.tell(&format!("tcp-send {refused}")), "sent");
+        assert_eq!(agent.tell("tcp-read 2"), "1:3:0 1:3:0");
+    }
+    assert_eq!(ask(&mut agent, &[hex(&framed(3, "ip-10-200-1-1.example.test"))], 1), "3:0:1");
+    let sent = (0..200).filter(|_| agent.tell(&format!("tcp-send {refused}")) == "sent").count();
+    assert_eq!(sent, 16);
+    assert!(node.counter("refusal-unread") >= 1);
+    assert_eq!(agent.tell("tcp-read 16"), ["1:3:0"; 16].join(" "));
+    assert_eq!(agent.tell(&format!("tcp-open {RESOLVER}")), "open", "a new connection does");
+    assert_eq!(ask(&mut agent, &[hex(&framed(4, "ip-10-200-1-1.example.test"))], 1), "4:0:1");
+}
