@@ -10,6 +10,7 @@
 #include "hooks/connection.h"
 #include "hooks/stream.h"
 #include "hooks/device.h"
+#include "hooks/cgroup.h"
 
 const volatile __u64 fqdn_abi = FQDN_ABI;
 

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x159735d84e43e643ULL
+#define FQDN_ABI 0x34cad6d651dc6ad0ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -45,6 +45,7 @@
 #define FQDN_BINDING_DENIES 2U /* Binding flag: a subject of it denies something. */
 #define FQDN_MODE_ENFORCE 0U /* Mode of a workload: refused packets are dropped. */
 #define FQDN_MODE_AUDIT 1U /* Mode of a workload: refused packets are counted and passed. */
+#define FQDN_MODE_GONE 2U /* Mode of a workload: its cgroup was removed. What is left of it is denied. */
 #define FQDN_LEARNED_NAMES 8U /* Names remembered for an address of a workload. */
 #define FQDN_CGROUP_DEPTH 16U /* Deepest cgroup that can be bound, counted from the cgroup2 root. */
 #define FQDN_MESSAGE_MAX 0x10000U /* Longest DNS message, over TCP by its 16-bit length (RFC 1035 section 4.2.2). */
@@ -75,6 +76,7 @@
 #define FQDN_SETTLE_SLICE 192U /* Most of them that one run of the sweep's timer settles. */
 #define FQDN_SETTLE_MS 10U /* Milliseconds between two runs while there is something to settle: every other one does. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
+#define FQDN_HURRY_US 500U /* Microseconds between two runs of the sweep, once round its queue after a workload has ended. */
 #define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep, while there is nothing to settle. */
 
 #define FQDN_COUNT_ALLOWED 0U /* packet of a bound workload allowed by the policy */
@@ -128,9 +130,10 @@
 #define FQDN_COUNT_ADDRESS_NEVER 48U /* address that no answer may teach: not learned */
 #define FQDN_COUNT_LEARNED_FULL 49U /* no room for another address in the workload's share: not learned */
 #define FQDN_COUNT_NAMES_FULL 50U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_SWEPT_LEARNED 51U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 52U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 53U
+#define FQDN_COUNT_WORKLOAD_GONE 51U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 52U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 53U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 54U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {

@@ -124,6 +124,10 @@ struct bpf_sock_addr {
 	CONTEXT_POINTER(struct bpf_sock *, sk);
 };
 
+struct bpf_raw_tracepoint_args {
+	__u64 args[2];
+};
+
 struct bpf_tcp_sock {
 	__u32 snd_cwnd;
 	__u32 srtt_us;
@@ -218,6 +222,20 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	void *sk_user_data;
+} RELOCATED;
+
+/* include/linux/cgroup-defs.h, include/linux/kernfs.h */
+struct kernfs_node {
+	__u64 id;
+} RELOCATED;
+
+struct cgroup_root {
+	__s32 hierarchy_id;
+} RELOCATED;
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
 } RELOCATED;
 
 /* include/linux/types.h, include/linux/skmsg.h */

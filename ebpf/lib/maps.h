@@ -238,12 +238,22 @@ struct {
 	PINNED;
 } sweep SEC(".maps");
 
+/* How many workloads have ended so far: the sweep hurries once round for them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+	PINNED;
+} gone SEC(".maps");
+
 struct clock {
 	struct bpf_timer timer;
 	__u32 settles;   /* turned over before each run: it settles, if there is anything, instead of sweeping */
 	__u32 unsettled; /* a place of `recent` is taken */
 	__u32 place;     /* of `recent`, where the next run begins */
-	__u32 pad;
+	__u32 hurries;   /* until the mark that was put into the queue comes round */
+	__u64 gone;      /* of the workloads that have ended, those that it hurries for, or has */
 };
 
 struct {

@@ -10,6 +10,14 @@
 /* Where there is no room for so many, there is none for more. */
 #define REFUSED_MOST 16
 
+/* Its cgroup was removed, or it was unbound: what it has learned is nobody's. */
+static __always_inline bool is_gone(__u64 cgroup)
+{
+	const struct fqdn_workload *workload = bpf_map_lookup_elem(&workloads, &cgroup);
+
+	return !workload || workload->mode == FQDN_MODE_GONE;
+}
+
 /* The place's content, as an answer would have left it in the buffer. 0 = it is free. */
 static __always_inline int read_place(struct scratch *s, struct fqdn_recent *place)
 {
@@ -69,7 +77,7 @@ static long settle_step(__u32 i, struct job *job)
 		return 0;
 	s->settled++;
 	share = bpf_map_lookup_elem(&usage, &s->cgroup);
-	if (share && s->now >= s->fresh.expiry) {
+	if (share && (s->now >= s->fresh.expiry || is_gone(s->cgroup))) {
 		give_share(&share->learned);
 		count(FQDN_COUNT_SWEPT_LEARNED);
 	} else if (share && !settle(s, share)) { /* no room: it stays until there is, or until it is over */

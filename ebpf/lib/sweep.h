@@ -39,16 +39,24 @@ static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64
 	return over;
 }
 
-static long sweep_step(__u32 i, void *unused)
+/* An item that is no entry's: all that were queued before it have been visited. */
+#define ROUND ~0ULL
+
+static long sweep_step(__u32 i, struct clock **context)
 {
+	struct clock *clock = *context;
 	struct fqdn_sweep_item item;
 	__u64 now = present_time();
 
 	if (bpf_map_pop_elem(&sweep, &item))
 		return 1;
+	if (item.cgroup == ROUND) {
+		clock->hurries = 0;
+		return 0;
+	}
 	if (item.cgroup) {
 		const struct fqdn_learned_key *key = (const void *)&item; /* the same fields */
-		int over = end_learned(key, now);
+		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now);
 
 		if (over < 0)
 			return 0;
@@ -67,7 +75,7 @@ static long sweep_step(__u32 i, void *unused)
 
 		if (!name)
 			return 0;
-		if (now > name->until + NAME_REST) {
+		if (now > name->until + NAME_REST || is_gone(name->owner)) {
 			__u64 owner = name->owner;
 			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &owner);
 
@@ -82,6 +90,25 @@ again:
 	return 0;
 }
 
+/* A workload has ended: the queue is worked off at once, as far as it is long now. */
+static __always_inline void begin_round(struct clock *value)
+{
+	struct fqdn_sweep_item mark = { .cgroup = ROUND };
+	__u32 zero = 0;
+	const __u64 *deaths = bpf_map_lookup_elem(&gone, &zero);
+
+	if (!deaths || value->hurries || *deaths == value->gone)
+		return;
+	value->gone = *deaths;
+	if (bpf_map_push_elem(&sweep, &mark, BPF_ANY) == 0)
+		value->hurries = 1;
+}
+
+static __always_inline __u64 next_run(const struct clock *value)
+{
+	return value->hurries ? FQDN_HURRY_US * 1000ULL : (value->unsettled ? FQDN_SETTLE_MS : FQDN_SWEEP_MS) * 1000000ULL;
+}
+
 static int sweep_slice(void *map, int *key, struct clock *value)
 {
 	__u64 start = bpf_ktime_get_ns(), took, suspended = bpf_ktime_get_boot_ns() - start;
@@ -92,14 +119,15 @@ static int sweep_slice(void *map, int *key, struct clock *value)
 		node->suspended = suspended;
 	/* In turn, so that neither makes the other wait. */
 	value->settles = !value->settles;
+	begin_round(value);
 	if (value->settles && value->unsettled)
 		settle_slice(value);
 	else
-		bpf_loop(FQDN_SWEEP_SLICE, sweep_step, NULL, 0);
+		bpf_loop(FQDN_SWEEP_SLICE, sweep_step, &value, 0);
 	took = bpf_ktime_get_ns() - start;
 	if (node && took > node->sweep_longest)
 		node->sweep_longest = took;
-	bpf_timer_start(&value->timer, (value->unsettled ? FQDN_SETTLE_MS : FQDN_SWEEP_MS) * 1000000ULL, 0);
+	bpf_timer_start(&value->timer, next_run(value), 0);
 	return 0;
 }
 

@@ -188,6 +188,8 @@ constants! {
     MODE_ENFORCE: u32 = 0;
     /// Mode of a workload: refused packets are counted and passed.
     MODE_AUDIT: u32 = 1;
+    /// Mode of a workload: its cgroup was removed. What is left of it is denied.
+    MODE_GONE: u32 = 2;
     /// Names remembered for an address of a workload.
     LEARNED_NAMES: u32 = 8;
     /// Deepest cgroup that can be bound, counted from the cgroup2 root.
@@ -248,6 +250,8 @@ constants! {
     SETTLE_MS: u32 = 10;
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
+    /// Microseconds between two runs of the sweep, once round its queue after a workload has ended.
+    HURRY_US: u32 = 500;
     /// Milliseconds between two runs of the sweep, while there is nothing to settle.
     SWEEP_MS: u32 = 50;
 }
@@ -304,6 +308,7 @@ reasons! {
     AddressNever "address-never" "address that no answer may teach: not learned";
     LearnedFull "learned-full" "no room for another address in the workload's share: not learned";
     NamesFull "names-full" "no room for another name in the workload's share, or another name has its hash: not learned";
+    WorkloadGone "workload-gone" "workload whose cgroup was removed: what it had is freed, what is left of it denied";
     SweptLearned "swept-learned" "learned address removed after its time";
     SweepLost "sweep-lost" "entry that the sweep could not queue";
 }

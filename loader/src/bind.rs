@@ -5,7 +5,7 @@ use crate::devices::{self, Covered, Netns};
 use crate::error::{Error, Result};
 use crate::pins::{Pins, wait_for_programs};
 use fqdn_image::Image;
-use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, PendingKey, PendingPage, Record, Spoken, Workload};
+use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, PendingKey, PendingPage, Record, Spoken, Workload};
 use fqdn_image::labels::Labels;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,17 @@ pub struct Told {
     pub labels: String,
     /// Refused packets pass.
     pub audit: bool,
+}
+
+/// A workload as the node has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Id of the cgroup.
+    pub id: u64,
+    /// What `bind` was told.
+    pub told: Told,
+    /// The cgroup was removed; sockets that outlive it are denied, and the kernel forgets it with the last of them.
+    pub gone: bool,
 }
 
 impl Told {
@@ -55,18 +66,18 @@ impl Told {
     }
 }
 
-/// Every workload: cgroup id and what was told.
-pub fn workloads(pins: &Pins) -> Result<Vec<(u64, Told)>> {
+/// Every workload.
+pub fn workloads(pins: &Pins) -> Result<Vec<Bound>> {
     let map = pins.map("workloads")?;
     let mut found = Vec::new();
     for key in map.keys()? {
         if let (Some(value), Ok(id)) = (map.get(&key)?, <[u8; 8]>::try_from(key.as_slice()))
             && let Some(record) = Workload::read(&value)
         {
-            found.push((u64::from_le_bytes(id), Told::of(&record)));
+            found.push(Bound { id: u64::from_le_bytes(id), told: Told::of(&record), gone: record.mode == MODE_GONE });
         }
     }
-    found.sort_by(|a, b| a.1.path.cmp(&b.1.path));
+    found.sort_by(|a, b| (&a.told.path, a.id).cmp(&(&b.told.path, b.id)));
     Ok(found)
 }
 
@@ -131,8 +142,8 @@ fn next_epoch(pins: &Pins) -> Result<u64> {
 
 /// Binds every workload to an image, before it is published.
 pub fn fill(pins: &Pins, image: &Image) -> Result<()> {
-    for (id, told) in workloads(pins)? {
-        write(pins, image, id, &told)?;
+    for bound in workloads(pins)?.iter().filter(|bound| !bound.gone) {
+        write(pins, image, bound.id, &bound.told)?;
     }
     Ok(())
 }
@@ -177,11 +188,14 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
         write(pins, image, id, told)?;
     }
     // A cgroup that was removed and made anew has another id: what was said of the old one is over.
-    let old: Vec<u64> =
-        workloads(pins)?.into_iter().filter(|(other, t)| *other != id && t.path == told.path).map(|(other, _)| other).collect();
-    forget(pins, &old)?;
+    let old = |bound: &Bound| bound.id != id && bound.told.path == told.path && !bound.gone;
+    forget(pins, &ids(pins, old)?)?;
     bump(pins)?;
     Ok(id)
+}
+
+fn ids(pins: &Pins, which: impl Fn(&Bound) -> bool) -> Result<Vec<u64>> {
+    Ok(workloads(pins)?.iter().filter(|bound| which(bound)).map(|bound| bound.id).collect())
 }
 
 fn pages(id: u64) -> impl Iterator<Item = PendingKey> {
@@ -204,7 +218,7 @@ fn make_room(pins: &Pins, id: u64) -> Result<()> {
 
 /// Forgets what is there for workloads that are bound no more: a loader died in between.
 pub fn forget_strangers(pins: &Pins) -> Result<()> {
-    let bound: Vec<u64> = workloads(pins)?.into_iter().map(|(id, _)| id).collect();
+    let bound = ids(pins, |_| true)?;
     let mut strangers: Vec<u64> =
         pins.map("pending")?.keys()?.iter().filter_map(|key| PendingKey::read(key)).map(|key| key.cgroup).collect();
     strangers.sort_unstable();
@@ -223,14 +237,21 @@ pub fn cover(pins: &Pins, netns: &Netns) -> Result<Covered> {
 pub fn unbind(pins: &Pins, path: &Path) -> Result<bool> {
     pins.check_abi()?;
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let found: Vec<u64> =
-        workloads(pins)?.into_iter().filter(|(_, told)| told.path == real || told.path == path).map(|(id, _)| id).collect();
-    if found.is_empty() {
+    let here = |bound: &Bound| bound.told.path == real || bound.told.path == path;
+    if ids(pins, here)?.is_empty() {
         return Ok(false);
     }
-    forget(pins, &found)?;
+    // What is left of one whose cgroup is gone stays denied, until its last socket is closed.
+    forget(pins, &ids(pins, |bound| here(bound) && !bound.gone)?)?;
     bump(pins)?;
     Ok(true)
+}
+
+/// The sweep frees at once what workloads that are bound no more have learned.
+fn hurry(pins: &Pins) -> Result<()> {
+    let map = pins.map("gone")?;
+    let value = map.get(&0u32.to_le_bytes())?.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok()).unwrap_or_default();
+    map.set(&0u32.to_le_bytes(), &(u64::from_le_bytes(value) + 1).to_le_bytes())
 }
 
 /// Removes workloads, then their bindings: in between they are unbound, never denied.
@@ -256,5 +277,6 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
             pending.remove(key.bytes())?;
         }
     }
+    hurry(pins)?;
     wait_for_programs()
 }

@@ -19,6 +19,7 @@ const PROG_ATTACH: i32 = 8;
 const PROG_DETACH: i32 = 9;
 const PROG_TEST_RUN: i32 = 10;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
+const RAW_TRACEPOINT_OPEN: i32 = 17;
 const PROG_QUERY: i32 = 16;
 const MAP_FREEZE: i32 = 22;
 const MAP_UPDATE_BATCH: i32 = 26;
@@ -78,6 +79,11 @@ fn c_path(path: &Path) -> Result<CString> {
 /// Attaches a program to a cgroup; it stays attached for as long as the link or its pin lives.
 pub fn link_create(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>, attach_type: u32) -> Result<OwnedFd> {
     owned(Attributes::new().fd(0, program).fd(4, cgroup).word(8, attach_type).call(LINK_CREATE)?)
+}
+
+/// Attaches a program to one of the kernel's tracepoints; it stays attached for as long as the link or its pin lives.
+pub fn raw_tracepoint_open(program: BorrowedFd<'_>, tracepoint: &CStr) -> Result<OwnedFd> {
+    owned(Attributes::new().pointer(0, tracepoint.as_ptr().cast()).fd(8, program).call(RAW_TRACEPOINT_OPEN)?)
 }
 
 /// Attaches a program to the egress of a device of this thread's network namespace, Linux 6.6 and later.

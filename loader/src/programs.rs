@@ -7,6 +7,7 @@ use crate::pins::{Pins, possible_cpus};
 use aya::EbpfLoader;
 use aya::programs::Program;
 use fqdn_image::abi::{self, Node, Record};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -23,6 +24,8 @@ enum Place {
     Streams(u32),
     /// Devices of the workloads' network namespaces: `devices` does it.
     Devices,
+    /// One of the kernel's tracepoints, by a pinned link.
+    Tracepoint(&'static CStr),
 }
 
 /// A program and where it is attached.
@@ -38,7 +41,7 @@ const fn hook(name: &'static str, place: Place) -> Hook {
 }
 
 /// In the order of attaching: what stores and teaches first, what refuses last.
-pub const PROGRAMS: [Hook; 9] = [
+pub const PROGRAMS: [Hook; 11] = [
     hook("fqdn_device", Place::Devices),
     hook("fqdn_stream_query", Place::Streams(7)),
     hook("fqdn_sock_create", Place::Cgroup(2)),
@@ -47,6 +50,8 @@ pub const PROGRAMS: [Hook; 9] = [
     hook("fqdn_setsockopt", Place::Cgroup(22)),
     hook("fqdn_connect4", Place::Cgroup(10)),
     hook("fqdn_connect6", Place::Cgroup(11)),
+    hook("fqdn_cgroup_rmdir", Place::Tracepoint(c"cgroup_rmdir")),
+    hook("fqdn_cgroup_release", Place::Tracepoint(c"cgroup_release")),
     hook("fqdn_egress", Place::Cgroup(1)),
 ];
 /// Working buffers for each CPU: `SCRATCH_PER_CPU` of ebpf/lib/scratch.h.
@@ -60,7 +65,7 @@ pub fn attached(pins: &Pins) -> bool {
 /// Whether a program is attached; the one for devices counts once it is loaded.
 pub fn is_attached(pins: &Pins, hook: &Hook) -> bool {
     match hook.place {
-        Place::Cgroup(_) => pins.path(&format!("links/{}", hook.name)).exists(),
+        Place::Cgroup(_) | Place::Tracepoint(_) => pins.path(&format!("links/{}", hook.name)).exists(),
         Place::Streams(kind) => bpfsys::obj_get(&pins.path("streams")).is_ok_and(|map| {
             // Before 5.17 a map of sockets does not say what it holds.
             bpfsys::map_has_program(map.as_fd(), kind).unwrap_or(true)
@@ -151,6 +156,11 @@ fn load(pins: &Pins, cgroup: &Path) -> Result<()> {
                 bpfsys::map_attach(program.as_fd(), streams.fd.as_fd(), kind)
                     .map_err(|e| Error::io(&format!("attach program `{name}` to map"), pins.path("streams").display(), &e))?;
             }
+            Place::Tracepoint(event) => {
+                let fail = |what: &str, e: &std::io::Error| Error::io(&format!("{what} program `{name}` at"), "its tracepoint", e);
+                let link = bpfsys::raw_tracepoint_open(program.as_fd(), event).map_err(|e| fail("attach", &e))?;
+                bpfsys::obj_pin(link.as_fd(), &pins.path(&format!("links/{name}"))).map_err(|e| fail("pin the link of", &e))?;
+            }
             Place::Devices => {}
         }
     }
@@ -209,6 +219,7 @@ fn load_one(program: &mut Program) -> std::result::Result<(), aya::programs::Pro
         Program::CgroupSockAddr(p) => p.load(),
         Program::CgroupSockopt(p) => p.load(),
         Program::SockOps(p) => p.load(),
+        Program::RawTracePoint(p) => p.load(),
         Program::SkMsg(p) => p.load(),
         Program::SchedClassifier(p) => p.load(),
         _ => Err(aya::programs::ProgramError::UnexpectedProgramType),

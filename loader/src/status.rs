@@ -21,11 +21,11 @@ pub fn json(pins: &Pins) -> Result<Value> {
     let generation = digest.as_deref().map_or(0, generation_of);
     let image = active.as_ref().map(|(_, map)| map.image()).transpose()?;
     let mut bound = Vec::new();
-    for (id, told) in bind::workloads(pins)? {
+    for bind::Bound { id, told, gone } in bind::workloads(pins)? {
         let missing = image.as_ref().map(|image| bind::missing_keys(image, &told)).unwrap_or_default();
         bound.push(json!({
             "cgroup": told.path, "id": id, "namespace": told.namespace, "labels": told.labels,
-            "mode": if told.audit { "audit" } else { "enforce" },
+            "mode": if gone { "gone" } else if told.audit { "audit" } else { "enforce" },
             "alive": cgroup::id(&told.path).is_ok_and(|now| now == id), "labels_not_given": missing,
         }));
     }

@@ -224,6 +224,18 @@ fn remove(name: &str) {
     let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
 }
 
+/// Within so many milliseconds.
+pub fn within(milliseconds: u64, holds: impl Fn() -> bool) -> bool {
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(milliseconds);
+    while std::time::Instant::now() < end {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    holds()
+}
+
 /// False = nft is not here, and that is said.
 pub fn has_nft() -> bool {
     let has = Command::new("nft").arg("--version").output().is_ok();
@@ -260,6 +272,11 @@ impl Agent {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim().to_owned()
+    }
+
+    /// Moves the process to another cgroup; its sockets stay of the one that they were made in.
+    pub fn moves_to(&self, cgroup: &Path) {
+        fs::write(cgroup.join("cgroup.procs"), self.child.id().to_string()).unwrap();
     }
 
     pub fn resolve(&mut self, name: &str) -> String {

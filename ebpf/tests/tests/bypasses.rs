@@ -388,9 +388,10 @@ fn a_cgroup_made_anew_is_another() {
         std::fs::create_dir(&workload).unwrap();
         node.bind(&workload, "app=web");
     }
-    assert_eq!(fqdn_load::bind::workloads(&node.pins).unwrap().len(), 1);
+    let known = || fqdn_load::bind::workloads(&node.pins).unwrap().len();
+    assert!(kernel_tests::within(5000, || known() == 1), "the kernel forgets the others with their last socket");
     node.unbind(&workload);
-    assert!(fqdn_load::bind::workloads(&node.pins).unwrap().is_empty());
+    assert_eq!(known(), 0);
 }
 
 #[test]

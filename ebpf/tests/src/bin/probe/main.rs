@@ -226,6 +226,10 @@ fn agent() {
             ["open", address, port] => {
                 let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
                 open = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).ok();
+                // Closed by a reset, so that nothing of it lives on to send what was refused.
+                if let Some(stream) = &open {
+                    set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &[1, 0, 0, 0, 0, 0, 0, 0]);
+                }
                 if open.is_some() { "open".into() } else { "no connection".into() }
             }
             ["open-again", first, second, port] => {
