@@ -58,7 +58,8 @@ fn i2_one_packet_sees_one_image() {
             .map(|path| (path.file_name().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
             .collect::<Vec<_>>()
     };
-    let (lib, hooks) = (text("ebpf/lib"), text("ebpf/hooks"));
+    let (lib, mut hooks) = (text("ebpf/lib"), text("ebpf/hooks"));
+    hooks.retain(|(file, _)| file != "cgroup.h"); // no packet comes there: it forgets the bindings of both images
     let count =
         |texts: &[(std::ffi::OsString, String)], what: &str| texts.iter().map(|(_, t)| t.matches(what).count()).sum::<usize>();
     assert_eq!(count(&lib, "&image,") + count(&hooks, "&image,"), 1, "one line reads the slot");

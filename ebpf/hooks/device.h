@@ -6,6 +6,7 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 
+#include "lib/device.h"
 #include "lib/verdict.h"
 
 /* include/uapi/linux/bpf.h: enum tcx_action_base, the same numbers as TC_ACT_* */
@@ -76,6 +77,21 @@ static __always_inline int judge_packet_socket(struct __sk_buff *skb)
 	return refuse(cgroup, why ? why : FQDN_COUNT_PACKET_SOCKET) == PASS ? DEVICE_NEXT : DEVICE_DROP;
 }
 
+/* A query as egress lets it pass, by plain headers. */
+static __noinline bool is_datagram_to_dns(struct __sk_buff *skb)
+{
+	bool v4 = skb->protocol == ETHERTYPE_IPV4;
+	const struct fqdn_image_head *head;
+	struct job job = {};
+	__be16 port;
+	__u8 proto;
+
+	if ((!v4 && skb->protocol != ETHERTYPE_IPV6) || bpf_skb_load_bytes(skb, ETHERNET_HEADER + (v4 ? 9 : 6), &proto, 1) || proto != PROTO_UDP ||
+	    bpf_skb_load_bytes(skb, (v4 ? V4_UDP : V6_UDP) + 2, &port, 2) || open_head(&job, &head))
+		return false;
+	return is_dns_port(head, bpf_ntohs(port));
+}
+
 SEC("classifier")
 int fqdn_device(struct __sk_buff *skb)
 {
@@ -90,12 +106,15 @@ int fqdn_device(struct __sk_buff *skb)
 		return judge_packet_socket(skb);
 	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
 		how = skb->mark & REFUSE_BITS;
+		meet(skb);
 		if (!how || answer_query(skb, how))
 			return DEVICE_DROP;
 		count(FQDN_COUNT_REFUSAL_ANSWERED);
 		/* On loopback it arrives by itself; a redirection there would lose its route ("martian source"). */
 		return skb->ifindex == LOOPBACK_DEVICE ? DEVICE_PASS : bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 	}
+	if (READ_ONCE(node->doubt) && is_datagram_to_dns(skb))
+		clear_doubt(skb, node);
 	return DEVICE_NEXT;
 }
 

@@ -3,6 +3,7 @@
 #ifndef EGRESS_H
 #define EGRESS_H
 
+#include "lib/device.h"
 #include "lib/inbound.h"
 #include "lib/neighbour.h"
 #include "lib/stream.h"
@@ -21,16 +22,27 @@ static __always_inline bool is_handshake(struct __sk_buff *skb, const struct flo
 	return (syn_ack || (f->tcp_flags & TCP_FLAG_RST)) && skb->len <= f->payload;
 }
 
-/* The device has our program and can turn the packet round: plain headers, a device that we know. */
-static __noinline bool can_answer(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
+/* The device has our program, which will turn the packet round: plain headers. 0, or why there is no answer. */
+static __noinline int await_device(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock)
 {
 	struct fqdn_device_key key = { .ifindex = skb->ifindex };
+	struct fqdn_node *node = the_node();
+	struct fqdn_device *device;
+	__u64 *refused, one = 1;
 
 	/* Not one that is sent in fragments: each of them would be turned round. 1,280 = the least MTU of IPv6. */
-	if (!sock || !sock->netns || f->payload != (is_v4(&f->dest) ? 28 : 48) || skb->len > 1280)
-		return false;
+	if (!node || !sock || !sock->netns || f->payload != (is_v4(&f->dest) ? 28 : 48) || skb->len > 1280)
+		return FQDN_COUNT_REFUSAL_SILENT;
 	key.netns = sock->netns;
-	return bpf_map_lookup_elem(&devices, &key) != NULL;
+	device = bpf_map_lookup_elem(&devices, &key);
+	if (device)
+		return mark_for(device, node) ? 0 : FQDN_COUNT_REFUSAL_PASSED_BY;
+	refused = bpf_map_lookup_elem(&uncovered, &key);
+	if (refused)
+		__sync_fetch_and_add(refused, 1);
+	else
+		bpf_map_update_elem(&uncovered, &key, &one, BPF_NOEXIST);
+	return FQDN_COUNT_REFUSAL_UNCOVERED;
 }
 
 /*
@@ -41,9 +53,10 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 {
 	struct __sk_buff *skb = job->skb;
 	__u32 how = refusal_of(head);
+	int why = how && node->refuse_mark ? await_device(skb, &job->s->flow, sock) : FQDN_COUNT_REFUSAL_SILENT;
 
-	if (!how || !node->refuse_mark || !can_answer(skb, &job->s->flow, sock)) {
-		count(FQDN_COUNT_REFUSAL_SILENT);
+	if (why) {
+		count(why);
 		return DROP;
 	}
 	skb->mark = node->refuse_mark | how;
@@ -178,6 +191,36 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 	return PASS;
 }
 
+/*
+ * A resolver that nobody bound answers over loopback of a namespace of its own, as Docker's engine does in a container's
+ * (bypass row 47): ingress sees by the mark that it was no workload. Over loopback no packet bears its sender.
+ */
+static __noinline int vouch(struct __sk_buff *skb, const struct fqdn_sock *sock, const struct fqdn_node *node)
+{
+	const struct fqdn_image_head *head;
+	struct job job = {};
+	struct flow f;
+
+	if (!node || !node->vouch_mark || !in_own_netns(sock, node) || read_flow(skb, &f) || f.proto != PROTO_UDP || open_head(&job, &head) ||
+	    !is_dns_port(head, f.source_port) || !resolver_entries(head->generation, &f.source))
+		return 0;
+	skb->mark = node->vouch_mark;
+	return 1;
+}
+
+/* A workload that was bound as a resolver says what a resolver says: answers, from its own address and DNS port. */
+static __noinline int may_serve(struct __sk_buff *skb, const struct flow *f, __u64 cgroup)
+{
+	const struct fqdn_workload *workload = bpf_map_lookup_elem(&workloads, &cgroup);
+	__u8 flags;
+
+	if (!workload || !(workload->flags & FQDN_WORKLOAD_SERVES))
+		return 0;
+	if (f->proto == PROTO_TCP)
+		return !opens_connection(f);
+	return f->proto == PROTO_UDP && !bpf_skb_load_bytes(skb, f->payload + 2, &flags, 1) && (flags & DNS_FLAG_QR);
+}
+
 SEC("cgroup_skb/egress")
 int fqdn_egress(struct __sk_buff *skb)
 {
@@ -202,11 +245,14 @@ int fqdn_egress(struct __sk_buff *skb)
 	sock = storage_of(skb, sk);
 	epoch = READ_ONCE(node->epoch);
 	cgroup = workload_of(skb, sock, epoch);
-	if (!cgroup)
+	if (!cgroup) {
+		if (skb->ifindex == LOOPBACK_DEVICE)
+			vouch(skb, sock, node);
 		return PASS;
+	}
 	raw = sk->type == TYPE_RAW;
-	/* The mark of refused queries is ours to set. */
-	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
+	/* These marks are ours to set. */
+	if (node->refuse_mark && ((skb->mark & ~REFUSE_BITS) == node->refuse_mark || skb->mark == node->vouch_mark)) {
 		count(FQDN_COUNT_FORGED_ANSWER);
 		return DROP;
 	}
@@ -227,6 +273,10 @@ int fqdn_egress(struct __sk_buff *skb)
 	/* Before everything else that passes, and in audit mode too: what poses as a resolver teaches others. */
 	poses = is_dns_port(head, f.source_port);
 	if (poses && resolver_entries(head->generation, &f.source)) {
+		if (may_serve(skb, &f, cgroup)) {
+			count(FQDN_COUNT_ALLOWED_SERVER);
+			return PASS;
+		}
 		count(FQDN_COUNT_FORGED_ANSWER);
 		return DROP;
 	}

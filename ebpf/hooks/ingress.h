@@ -27,10 +27,25 @@ static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f,
 		peer->time = fresh.time;
 }
 
-/* An answer over loopback teaches only where the resolver itself is a neighbour on the host. */
-static __always_inline int came_from_afar(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, const struct fqdn_node *node)
+/*
+ * An answer over loopback teaches where the resolver is a neighbour on the host, by an address of its own; in another namespace
+ * only what no workload said, where a packet socket of a workload cannot say it either. Never who serves himself.
+ */
+static __noinline int came_from_afar(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, __u64 cgroup)
 {
-	return skb->ifindex != LOOPBACK_DEVICE || (is_loopback(&f->source) && sock && sock->netns && sock->netns == node->host_netns);
+	struct fqdn_device_key key = { .ifindex = LOOPBACK_DEVICE };
+	const struct fqdn_workload *workload;
+	const struct fqdn_node *node = the_node();
+
+	if (skb->ifindex != LOOPBACK_DEVICE)
+		return 1;
+	workload = bpf_map_lookup_elem(&workloads, &cgroup);
+	if (!node || !sock || !sock->netns || !workload || (workload->flags & FQDN_WORKLOAD_SERVES))
+		return 0;
+	if (sock->netns == node->host_netns)
+		return is_loopback(&f->source) || bpf_map_lookup_elem(&locals, &f->source) != NULL;
+	key.netns = sock->netns;
+	return f->proto == PROTO_UDP && node->vouch_mark && skb->mark == node->vouch_mark && bpf_map_lookup_elem(&devices, &key) != NULL;
 }
 
 /*
@@ -124,7 +139,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 	if (f.proto == PROTO_TCP) {
 		if (sk->state == STATE_LISTEN && opens_connection(&f))
 			note_inbound(skb, &f, sock ? sock->netns : 0, cgroup);
-		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, node))
+		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, cgroup))
 			return PASS;
 		segment.node = node;
 		segment.sock = sock;
@@ -143,7 +158,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		}
 		return PASS;
 	}
-	if (!came_from_afar(skb, &f, sock, node)) {
+	if (!came_from_afar(skb, &f, sock, cgroup)) {
 		count(FQDN_COUNT_ANSWER_LOCAL);
 		return PASS;
 	}

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x34cad6d651dc6ad0ULL
+#define FQDN_ABI 0x023b600991b0e2c3ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -46,6 +46,8 @@
 #define FQDN_MODE_ENFORCE 0U /* Mode of a workload: refused packets are dropped. */
 #define FQDN_MODE_AUDIT 1U /* Mode of a workload: refused packets are counted and passed. */
 #define FQDN_MODE_GONE 2U /* Mode of a workload: its cgroup was removed. What is left of it is denied. */
+#define FQDN_WORKLOAD_SERVES 1U /* Workload flag: it is a resolver itself, and may answer as one. */
+#define FQDN_WORKLOAD_PACKETS 2U /* Workload flag: it was bound although packet sockets were open, which lead round the policy. */
 #define FQDN_LEARNED_NAMES 8U /* Names remembered for an address of a workload. */
 #define FQDN_CGROUP_DEPTH 16U /* Deepest cgroup that can be bound, counted from the cgroup2 root. */
 #define FQDN_MESSAGE_MAX 0x10000U /* Longest DNS message, over TCP by its 16-bit length (RFC 1035 section 4.2.2). */
@@ -70,6 +72,8 @@
 #define FQDN_SOCK_BUSY 32U /* Socket flag: more questions waited at once than find a place in the socket's own page. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
+#define FQDN_DOUBT_MOST 4U /* Most refused queries that may be on their way from egress to a device's program; more are dropped. */
+#define FQDN_DOUBT_MS 100U /* Milliseconds after which that means that another program lets them pass by ours. */
 #define FQDN_SPOKEN_BITS 0x10000U /* Bits of half of what a workload has spoken to, a power of two. */
 #define FQDN_SPOKEN_MS 0x927c0U /* Milliseconds after which the older half is forgotten. */
 #define FQDN_RECENT 1024U /* Places for what was learned lately, a power of two. */
@@ -83,57 +87,60 @@
 #define FQDN_COUNT_ALLOWED_REPLY 1U /* packet of a server to a peer that came in */
 #define FQDN_COUNT_ALLOWED_LOCAL 2U /* packet on loopback of a network namespace that is not the host's */
 #define FQDN_COUNT_ALLOWED_NEIGHBOUR 3U /* IPv6 neighbour discovery or multicast listener report */
-#define FQDN_COUNT_ALLOWED_UNENFORCED 4U /* workload selected by no policy that denies by default */
-#define FQDN_COUNT_ALLOWED_AUDIT 5U /* refused by the policy, passed because the workload is in audit mode */
-#define FQDN_COUNT_QUERY_ALLOWED 6U /* DNS query for a name that may be asked */
-#define FQDN_COUNT_QUERY_REFUSED 7U /* DNS query for a name that may not be asked */
-#define FQDN_COUNT_QUERY_MALFORMED 8U /* DNS query that is not one well-formed question */
-#define FQDN_COUNT_QUERY_SEGMENTED 9U /* several datagrams in one send to a DNS port */
-#define FQDN_COUNT_QUERY_TCP 10U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
-#define FQDN_COUNT_QUERY_PIPELINED 11U /* refused DNS query over TCP with others behind it in the same send: the send fails */
-#define FQDN_COUNT_QUERY_PENDING_FULL 12U /* question that took the place of an older one, whose answer will not be learned */
-#define FQDN_COUNT_REFUSAL_ANSWERED 13U /* refused DNS query that was answered on the spot */
-#define FQDN_COUNT_REFUSAL_SILENT 14U /* refused DNS query without an answer: none is wanted, or the device has no program */
-#define FQDN_COUNT_REFUSAL_UNREAD 15U /* refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket */
-#define FQDN_COUNT_STREAM_UNCOVERED 16U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
-#define FQDN_COUNT_STREAMS_FULL 17U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
-#define FQDN_COUNT_SEGMENT_LATE 18U /* segment of an answer over TCP that came before the one it follows: to be sent again */
-#define FQDN_COUNT_PACKET_SOCKET 19U /* packet of a packet socket or of AF_XDP */
-#define FQDN_COUNT_ADDRESS_REFUSED 20U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 21U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 22U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 23U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 24U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 25U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 26U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 27U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 28U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 29U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 30U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 31U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 32U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 33U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 34U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 35U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 36U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 37U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 38U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 39U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 40U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 41U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 42U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_CHAIN 43U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
-#define FQDN_COUNT_ANSWER_MORE 44U /* answer with more addresses than are learned: the first 512 were */
-#define FQDN_COUNT_ANSWER_NAMESPACE 45U /* answer to a socket whose network namespace is not known: not learned */
-#define FQDN_COUNT_ANSWER_AUDIT 46U /* answer to a question that passed in audit mode alone: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 47U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 48U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 49U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_NAMES_FULL 50U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_WORKLOAD_GONE 51U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
-#define FQDN_COUNT_SWEPT_LEARNED 52U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 53U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 54U
+#define FQDN_COUNT_ALLOWED_SERVER 4U /* answer of a workload that is bound as a resolver */
+#define FQDN_COUNT_ALLOWED_UNENFORCED 5U /* workload selected by no policy that denies by default */
+#define FQDN_COUNT_ALLOWED_AUDIT 6U /* refused by the policy, passed because the workload is in audit mode */
+#define FQDN_COUNT_QUERY_ALLOWED 7U /* DNS query for a name that may be asked */
+#define FQDN_COUNT_QUERY_REFUSED 8U /* DNS query for a name that may not be asked */
+#define FQDN_COUNT_QUERY_MALFORMED 9U /* DNS query that is not one well-formed question */
+#define FQDN_COUNT_QUERY_SEGMENTED 10U /* several datagrams in one send to a DNS port */
+#define FQDN_COUNT_QUERY_TCP 11U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
+#define FQDN_COUNT_QUERY_PIPELINED 12U /* refused DNS query over TCP with others behind it in the same send: the send fails */
+#define FQDN_COUNT_QUERY_PENDING_FULL 13U /* question that took the place of an older one, whose answer will not be learned */
+#define FQDN_COUNT_REFUSAL_ANSWERED 14U /* refused DNS query that was answered on the spot */
+#define FQDN_COUNT_REFUSAL_SILENT 15U /* refused DNS query without an answer: none is wanted, or the device has no program */
+#define FQDN_COUNT_REFUSAL_UNCOVERED 16U /* refused DNS query without an answer: its device has no program of ours */
+#define FQDN_COUNT_REFUSAL_PASSED_BY 17U /* refused DNS query without an answer: another program of its device lets such pass by ours */
+#define FQDN_COUNT_REFUSAL_UNREAD 18U /* refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket */
+#define FQDN_COUNT_STREAM_UNCOVERED 19U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
+#define FQDN_COUNT_STREAMS_FULL 20U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
+#define FQDN_COUNT_SEGMENT_LATE 21U /* segment of an answer over TCP that came before the one it follows: to be sent again */
+#define FQDN_COUNT_PACKET_SOCKET 22U /* packet of a packet socket or of AF_XDP */
+#define FQDN_COUNT_ADDRESS_REFUSED 23U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 24U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 25U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 26U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 27U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 28U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 29U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 30U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 31U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 32U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 33U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 34U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 35U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 36U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 37U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 38U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 39U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 40U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 41U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 42U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 43U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 44U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 45U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_CHAIN 46U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 47U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 48U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 49U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 50U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 51U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 52U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_NAMES_FULL 53U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_WORKLOAD_GONE 54U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 55U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 56U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 57U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -385,20 +392,24 @@ struct fqdn_node {
 	__u32 workloads; /* Number of workloads; none = every hook returns at once. */
 	__u32 sweeping; /* 1 once the sweep runs. */
 	__u32 refuse_mark; /* Mark of refused queries on their way to the device's program, random at each load; the low two bits say how. */
-	__u32 pad; /* Zero. */
+	__u32 doubt; /* 1 = a device of some namespace is in doubt: whether its program meets what it should. */
 	__u64 sweep_longest; /* Longest slice of the sweep so far, nanoseconds. */
 	__u64 suspended; /* Nanoseconds by which CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, as the loader and the sweep last found it. */
+	__u32 vouch_mark; /* Mark of what a resolver outside every workload says over loopback, random at each load. */
+	__u32 pad; /* Zero. */
 };
-_Static_assert(sizeof(struct fqdn_node) == 64, "size");
+_Static_assert(sizeof(struct fqdn_node) == 72, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_node, epoch) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, secret) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, host_netns) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, workloads) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, sweeping) == 36, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, refuse_mark) == 40, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 44, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, doubt) == 44, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, sweep_longest) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_node, suspended) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, vouch_mark) == 64, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_node, pad) == 68, "offset");
 
 /* Value of `workloads`, by cgroup id: what `bind` was told. */
 struct fqdn_workload {
@@ -407,7 +418,7 @@ struct fqdn_workload {
 	__u16 labels_len; /* Length of the labels `k=v,...`, the part after it. */
 	__u16 path_len; /* Length of the cgroup's path, the last part. */
 	__u16 pad; /* Zero. */
-	__u32 pad2; /* Zero. */
+	__u32 flags; /* `WORKLOAD_*`. */
 	__u8 text[1008]; /* Namespace, labels, path. */
 };
 _Static_assert(sizeof(struct fqdn_workload) == 1024, "size");
@@ -416,7 +427,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_workload, namespace_len) == 4, "of
 _Static_assert(__builtin_offsetof(struct fqdn_workload, labels_len) == 6, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_workload, path_len) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_workload, pad) == 10, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_workload, pad2) == 12, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_workload, flags) == 12, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_workload, text) == 16, "offset");
 
 /* Key of `bindings`. */
@@ -602,6 +613,19 @@ _Static_assert(sizeof(struct fqdn_device_key) == 16, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_device_key, netns) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_device_key, ifindex) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_device_key, pad) == 12, "offset");
+
+/* Value of `devices`: a device whose egress has our program. */
+struct fqdn_device {
+	__u32 kind; /* `DEVICE_*`. */
+	__u32 passed_by; /* 1 = what egress marked was not met for `DOUBT_MS`: nothing is marked until a verb has looked, or an allowed query was met. */
+	__u64 waiting; /* Refused queries that egress marked for the program there, less those that it met. */
+	__u64 since; /* Since when more than `DOUBT_MOST` are on their way, CLOCK_BOOTTIME nanoseconds; 0 = they are not. */
+};
+_Static_assert(sizeof(struct fqdn_device) == 24, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_device, kind) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_device, passed_by) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_device, waiting) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_device, since) == 16, "offset");
 
 /* Key of `learned`. */
 struct fqdn_learned_key {

@@ -219,9 +219,15 @@ struct sock_common {
 	possible_net_t skc_net;
 } RELOCATED;
 
+/* include/linux/net.h */
+struct socket {
+	void *file;
+} RELOCATED;
+
 struct sock {
 	struct sock_common __sk_common;
 	void *sk_user_data;
+	struct socket *sk_socket;
 } RELOCATED;
 
 /* include/linux/cgroup-defs.h, include/linux/kernfs.h */
@@ -256,8 +262,14 @@ struct sk_psock {
 	struct list_head ingress_msg;
 } RELOCATED;
 
+/* include/linux/netdevice.h */
+struct net_device {
+	possible_net_t nd_net;
+} RELOCATED;
+
 /* include/linux/skbuff.h; the context of a program that gets a packet is this. */
 struct sk_buff {
+	struct net_device *dev;
 	struct sock *sk;
 	unsigned long _nfct;
 } RELOCATED;

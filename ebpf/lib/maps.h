@@ -196,9 +196,18 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct fqdn_device_key);
-	__type(value, __u32);
+	__type(value, struct fqdn_device);
 	PINNED;
 } devices SEC(".maps");
+
+/* Devices that a workload's refused query was sent to and that have no program of ours: how many of them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct fqdn_device_key);
+	__type(value, __u64);
+	PINNED;
+} uncovered SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

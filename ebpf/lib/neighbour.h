@@ -34,16 +34,30 @@ static __always_inline int probes_a_neighbour(struct __sk_buff *skb, const struc
 	return f->icmp_type == ND_NEIGHBOUR_ADVERT || same_address(target.bytes, &f->dest);
 }
 
+/* The socket is a process's: the kernel's own ones have no file. */
+static __noinline int has_file(struct __sk_buff *skb)
+{
+	struct sk_buff *packet = (void *)skb;
+	struct socket *socket;
+	struct sock *sk;
+	void *file;
+
+	if (READ_KERNEL(sk, packet->sk) || !sk || READ_KERNEL(socket, sk->sk_socket) || !socket || READ_KERNEL(file, socket->file))
+		return 0;
+	return file != NULL;
+}
+
 /*
- * IPv6 lives by these (RFC 4861 section 7.1, RFC 3810 section 5). The kernel's own sockets never pass sock_create,
- * so a socket that did is the workload's raw one: it may speak to the link only, and not as a router.
+ * IPv6 lives by these (RFC 4861 section 7.1, RFC 3810 section 5). The kernel's own sockets never pass sock_create, and have no
+ * file, so a socket that did or has is the workload's raw one: it may speak to the link only, and not as a router.
  */
 static __always_inline int is_neighbour_message(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, bool *forged)
 {
-	bool own = sock && (sock->flags & FQDN_SOCK_CREATED);
+	bool own;
 
 	if (f->proto != PROTO_ICMPV6 || is_v4(&f->dest))
 		return 0;
+	own = (sock && (sock->flags & FQDN_SOCK_CREATED)) || has_file(skb);
 	if (f->icmp_type == MLD_REPORT || f->icmp_type == MLD_DONE || f->icmp_type == MLD2_REPORT)
 		return f->dest.bytes[0] == 0xff && f->dest.bytes[1] == 0x02;
 	if (f->icmp_type == ND_ROUTER_ADVERT || f->icmp_type == ND_REDIRECT) {

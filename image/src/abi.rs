@@ -190,6 +190,10 @@ constants! {
     MODE_AUDIT: u32 = 1;
     /// Mode of a workload: its cgroup was removed. What is left of it is denied.
     MODE_GONE: u32 = 2;
+    /// Workload flag: it is a resolver itself, and may answer as one.
+    WORKLOAD_SERVES: u32 = 1;
+    /// Workload flag: it was bound although packet sockets were open, which lead round the policy.
+    WORKLOAD_PACKETS: u32 = 2;
     /// Names remembered for an address of a workload.
     LEARNED_NAMES: u32 = 8;
     /// Deepest cgroup that can be bound, counted from the cgroup2 root.
@@ -238,6 +242,10 @@ constants! {
     DEVICE_ETHERNET: u32 = 1;
     /// Kind of a device: loopback.
     DEVICE_LOOPBACK: u32 = 2;
+    /// Most refused queries that may be on their way from egress to a device's program; more are dropped.
+    DOUBT_MOST: u32 = 4;
+    /// Milliseconds after which that means that another program lets them pass by ours.
+    DOUBT_MS: u32 = 100;
     /// Bits of half of what a workload has spoken to, a power of two.
     SPOKEN_BITS: u32 = 65_536;
     /// Milliseconds after which the older half is forgotten.
@@ -261,6 +269,7 @@ reasons! {
     AllowedReply "allowed-reply" "packet of a server to a peer that came in";
     AllowedLocal "allowed-local" "packet on loopback of a network namespace that is not the host's";
     AllowedNeighbour "allowed-neighbour" "IPv6 neighbour discovery or multicast listener report";
+    AllowedServer "allowed-server" "answer of a workload that is bound as a resolver";
     AllowedUnenforced "allowed-unenforced" "workload selected by no policy that denies by default";
     AllowedAudit "allowed-audit" "refused by the policy, passed because the workload is in audit mode";
     QueryAllowed "query-allowed" "DNS query for a name that may be asked";
@@ -272,6 +281,8 @@ reasons! {
     QueryPendingFull "query-pending-full" "question that took the place of an older one, whose answer will not be learned";
     RefusalAnswered "refusal-answered" "refused DNS query that was answered on the spot";
     RefusalSilent "refusal-silent" "refused DNS query without an answer: none is wanted, or the device has no program";
+    RefusalUncovered "refusal-uncovered" "refused DNS query without an answer: its device has no program of ours";
+    RefusalPassedBy "refusal-passed-by" "refused DNS query without an answer: another program of its device lets such pass by ours";
     RefusalUnread "refusal-unread" "refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket";
     StreamUncovered "stream-uncovered" "TCP connection to a DNS port whose refused queries get no answer, but fail";
     StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
@@ -529,7 +540,7 @@ records! {
         24 pad: [u32; 2],
     }
     /// Value of `node`: what all programs share.
-    Node "node" 64 {
+    Node "node" 72 {
         /// Changed after every bind, unbind, relabel and change of mode.
         0 epoch: u64,
         /// Key of the name hash, random at each load.
@@ -542,12 +553,16 @@ records! {
         36 sweeping: u32,
         /// Mark of refused queries on their way to the device's program, random at each load; the low two bits say how.
         40 refuse_mark: u32,
-        /// Zero.
-        44 pad: u32,
+        /// 1 = a device of some namespace is in doubt: whether its program meets what it should.
+        44 doubt: u32,
         /// Longest slice of the sweep so far, nanoseconds.
         48 sweep_longest: u64,
         /// Nanoseconds by which CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, as the loader and the sweep last found it.
         56 suspended: u64,
+        /// Mark of what a resolver outside every workload says over loopback, random at each load.
+        64 vouch_mark: u32,
+        /// Zero.
+        68 pad: u32,
     }
     /// Value of `workloads`, by cgroup id: what `bind` was told.
     Workload "workload" 1024 {
@@ -561,8 +576,8 @@ records! {
         8 path_len: u16,
         /// Zero.
         10 pad: u16,
-        /// Zero.
-        12 pad2: u32,
+        /// `WORKLOAD_*`.
+        12 flags: u32,
         /// Namespace, labels, path.
         16 text: [u8; 1008],
     }
@@ -721,6 +736,17 @@ records! {
         8 ifindex: u32,
         /// Zero.
         12 pad: u32,
+    }
+    /// Value of `devices`: a device whose egress has our program.
+    Device "device" 24 {
+        /// `DEVICE_*`.
+        0 kind: u32,
+        /// 1 = what egress marked was not met for `DOUBT_MS`: nothing is marked until a verb has looked, or an allowed query was met.
+        4 passed_by: u32,
+        /// Refused queries that egress marked for the program there, less those that it met.
+        8 waiting: u64,
+        /// Since when more than `DOUBT_MOST` are on their way, CLOCK_BOOTTIME nanoseconds; 0 = they are not.
+        16 since: u64,
     }
     /// Key of `learned`.
     LearnedKey "learned_key" 32 {

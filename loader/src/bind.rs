@@ -3,14 +3,20 @@
 use crate::cgroup;
 use crate::devices::{self, Covered, Netns};
 use crate::error::{Error, Result};
+use crate::locals;
 use crate::pins::{Pins, wait_for_programs};
+use crate::resolvers::Resolvers;
+use crate::sockets;
 use fqdn_image::Image;
-use fqdn_image::abi::{self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, PendingKey, PendingPage, Record, Spoken, Workload};
+use fqdn_image::abi::{
+    self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, PendingKey, PendingPage, Record, Spoken, Workload,
+};
 use fqdn_image::labels::Labels;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// A workload as `bind` was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Folder of the cgroup.
     pub path: PathBuf,
@@ -20,6 +26,10 @@ pub struct Told {
     pub labels: String,
     /// Refused packets pass.
     pub audit: bool,
+    /// It is a resolver, and may answer as one.
+    pub serves_dns: bool,
+    /// Packet sockets that are open already do not keep it from being bound.
+    pub packet_sockets: bool,
 }
 
 /// A workload as the node has it.
@@ -44,6 +54,8 @@ impl Told {
             return Err(fail());
         }
         record.mode = if self.audit { MODE_AUDIT } else { MODE_ENFORCE };
+        record.flags = if self.serves_dns { abi::WORKLOAD_SERVES } else { 0 };
+        record.flags |= if self.packet_sockets { abi::WORKLOAD_PACKETS } else { 0 };
         record.namespace_len = self.namespace.len() as u16;
         record.labels_len = self.labels.len() as u16;
         record.path_len = path.len() as u16;
@@ -62,6 +74,8 @@ impl Told {
             labels: part(namespace, record.labels_len),
             path: PathBuf::from(part(namespace + labels, record.path_len)),
             audit: record.mode == MODE_AUDIT,
+            serves_dns: record.flags & abi::WORKLOAD_SERVES != 0,
+            packet_sockets: record.flags & abi::WORKLOAD_PACKETS != 0,
         }
     }
 }
@@ -181,6 +195,7 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     for image in &images {
         binding(image, told)?; // refused before anything is written
     }
+    refuse_sockets(pins, told, images.first())?;
     make_room(pins, id)?;
     let map = pins.map("workloads")?;
     map.replace(&id.to_le_bytes(), told.record()?.bytes())?;
@@ -192,6 +207,54 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
     forget(pins, &ids(pins, old)?)?;
     bump(pins)?;
     Ok(id)
+}
+
+/// What its processes have open already and no program will meet: ways round the policy, and a resolver's own place.
+fn refuse_sockets(pins: &Pins, told: &Told, active: Option<&Image>) -> Result<()> {
+    let path = told.path.display();
+    if told.packet_sockets && told.serves_dns {
+        return Ok(());
+    }
+    let open = sockets::of_cgroup(&told.path)?;
+    if let Some(socket) = open.iter().find(|socket| socket.sends_frames() && !told.packet_sockets) {
+        return Err(Error::refused(format!(
+            "process {} in `{path}` has a packet socket open, which sends past the policy (close it, or --allow-packet-sockets)",
+            socket.process
+        )));
+    }
+    let away = |process: &u32| !devices::is_own_namespace(*process);
+    if !told.packet_sockets
+        && let Some(process) =
+            cgroup::process_ids(&told.path).into_iter().filter(away).find(|p| sockets::any_packet_socket_beside(*p))
+    {
+        return Err(Error::refused(format!(
+            "a packet socket is open in the network namespace of process {process} in `{path}`, and may be handed to it (close it, or --allow-packet-sockets)"
+        )));
+    }
+    let Some(image) = active.filter(|_| !told.serves_dns) else { return Ok(()) };
+    let set = Resolvers::of(pins, image.head.generation)?;
+    for socket in &open {
+        let Some(at) = socket.serves_at().filter(|at| image.dns_ports().any(|port| port == at.port())) else { continue };
+        let serves = if at.ip().is_unspecified() {
+            locals::of_process(socket.process).into_iter().any(|own| set.holds(own))
+        } else {
+            set.holds(v6(at.ip()))
+        };
+        if serves {
+            return Err(Error::refused(format!(
+                "process {} in `{path}` answers at {at}, a resolver's place: bound, its answers would be dropped (--serves-dns lets them pass)",
+                socket.process
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
 }
 
 fn ids(pins: &Pins, which: impl Fn(&Bound) -> bool) -> Result<Vec<u64>> {
@@ -227,10 +290,25 @@ pub fn forget_strangers(pins: &Pins) -> Result<()> {
     forget(pins, &strangers)
 }
 
-/// Gives the devices of the workload's network namespace their program; without it a refused query is dropped.
+/// Gives the devices of a network namespace their program; without it a refused query is dropped.
 pub fn cover(pins: &Pins, netns: &Netns) -> Result<Covered> {
     devices::forget_gone(pins)?;
     devices::cover(pins, netns)
+}
+
+/// The same for the namespaces of every workload's processes: devices that are new since, and those at which another program
+/// came before ours. What could not be done, a line each: a policy is in force all the same.
+pub fn cover_all(pins: &Pins) -> Result<Vec<String>> {
+    let mut failed = Vec::new();
+    devices::forget_gone(pins)?;
+    for bound in workloads(pins)?.iter().filter(|bound| !bound.gone) {
+        for netns in devices::namespaces(None, &bound.told.path) {
+            if let Err(error) = devices::cover(pins, &netns) {
+                failed.push(format!("devices of `{}`: {error}", bound.told.path.display()));
+            }
+        }
+    }
+    Ok(failed)
 }
 
 /// Unbinds a cgroup; idempotent. True = it was bound. The folder may be gone already.

@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -24,6 +24,7 @@ const PROG_QUERY: i32 = 16;
 const MAP_FREEZE: i32 = 22;
 const MAP_UPDATE_BATCH: i32 = 26;
 const LINK_CREATE: i32 = 28;
+const LINK_DETACH: i32 = 34;
 
 /// Type of an array map.
 pub const MAP_TYPE_ARRAY: u32 = 2;
@@ -86,10 +87,36 @@ pub fn raw_tracepoint_open(program: BorrowedFd<'_>, tracepoint: &CStr) -> Result
     owned(Attributes::new().pointer(0, tracepoint.as_ptr().cast()).fd(8, program).call(RAW_TRACEPOINT_OPEN)?)
 }
 
-/// Attaches a program to the egress of a device of this thread's network namespace, Linux 6.6 and later.
+/// `BPF_TCX_EGRESS`, include/uapi/linux/bpf.h.
+const TCX_EGRESS: u32 = 47;
+
+/// Attaches a program to the egress of a device of this thread's network namespace, before every other; Linux 6.6 and later.
 pub fn link_create_tcx(program: BorrowedFd<'_>, ifindex: u32) -> Result<OwnedFd> {
-    const TCX_EGRESS: u32 = 47;
-    owned(Attributes::new().fd(0, program).word(4, ifindex).word(8, TCX_EGRESS).call(LINK_CREATE)?)
+    const BEFORE: u32 = 1 << 3;
+    owned(Attributes::new().fd(0, program).word(4, ifindex).word(8, TCX_EGRESS).word(12, BEFORE).call(LINK_CREATE)?)
+}
+
+/// Id of the program that a device of this thread's network namespace runs first; `None` = it has none.
+pub fn first_tcx_program(ifindex: u32) -> Result<Option<u32>> {
+    let mut ids = [0u32; 64];
+    let mut attributes = Attributes::new().word(0, ifindex).word(4, TCX_EGRESS).pointer(16, ids.as_mut_ptr().cast()).word(24, 64);
+    match attributes.call(PROG_QUERY) {
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(e) => Err(e),
+        Ok(_) => Ok((attributes.0[24 / 4] > 0).then_some(ids[0])),
+    }
+}
+
+/// Id of a program. `struct bpf_prog_info`, field `id`.
+pub fn program_id(program: BorrowedFd<'_>) -> Result<u32> {
+    let mut info = [0u32; 64];
+    Attributes::new().fd(0, program).word(4, 256).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    Ok(info[1])
+}
+
+/// Takes a link off its hook at once; to remove its pin does so some time later.
+pub fn link_detach(link: BorrowedFd<'_>) -> Result<()> {
+    Attributes::new().fd(0, link).call(LINK_DETACH).map(drop)
 }
 
 /// Index of the device that a link hangs on; 0 = the device is gone. `struct bpf_link_info`, field `tcx.ifindex`.
@@ -415,6 +442,46 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> Result<u64> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(cookie) }
 }
 
+/// A descriptor of another task, as one of ours; `leader` = the task is its process's first. Before Linux 6.9 others cannot be named.
+pub fn fd_of_task(task: u32, leader: bool, fd: u32) -> Result<OwnedFd> {
+    const PIDFD_THREAD: u32 = libc::O_EXCL.cast_unsigned();
+    // SAFETY: a system call without pointers.
+    let task_fd = unsafe { libc::syscall(libc::SYS_pidfd_open, task, if leader { 0 } else { PIDFD_THREAD }) };
+    if task_fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    let task_fd = owned(task_fd)?;
+    // SAFETY: a system call without pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, task_fd.as_raw_fd(), fd, 0) };
+    if fd < 0 { Err(Error::last_os_error()) } else { owned(fd) }
+}
+
+/// An option of `SOL_SOCKET` that is a number.
+pub fn socket_option(socket: BorrowedFd<'_>, name: i32) -> Result<i32> {
+    let mut value = 0i32;
+    let mut length = 4;
+    // SAFETY: a buffer of 4 bytes and its length.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length) };
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(value) }
+}
+
+/// Where a socket of IPv4 or IPv6 is; `None` = it is of neither.
+pub fn local_address(socket: BorrowedFd<'_>) -> Option<std::net::SocketAddr> {
+    let mut name = [0u8; 128]; // struct sockaddr_storage
+    let mut length = 128;
+    // SAFETY: a buffer and its length.
+    if unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length) } < 0 {
+        return None;
+    }
+    let port = u16::from_be_bytes([name[2], name[3]]);
+    match i32::from(u16::from_ne_bytes([name[0], name[1]])) {
+        libc::AF_INET => Some((<[u8; 4]>::try_from(&name[4..8]).ok()?, port).into()),
+        libc::AF_INET6 => Some((<[u8; 16]>::try_from(&name[8..24]).ok()?, port).into()),
+        _ => None,
+    }
+}
+
 /// A network device of this thread's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -424,6 +491,8 @@ pub struct Device {
     pub name: String,
     /// `ARPHRD_*`, include/uapi/linux/if_arp.h.
     pub kind: u16,
+    /// Packets leave by it.
+    pub up: bool,
 }
 
 /// Every device of this thread's network namespace; what vanishes meanwhile is left out.
@@ -453,7 +522,11 @@ pub fn devices() -> Result<Vec<Device>> {
         if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) } == 0 {
             // SAFETY: the call above filled this member.
             let kind = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family };
-            found.push(Device { index, name, kind });
+            // SAFETY: SIOCGIFFLAGS reads the name and writes the flags.
+            let known = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) } == 0;
+            // SAFETY: the call above filled this member.
+            let up = known && i32::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0;
+            found.push(Device { index, name, kind, up });
         }
         // SAFETY: the list goes on: this was not its last element.
         at = unsafe { at.add(1) };
@@ -461,6 +534,15 @@ pub fn devices() -> Result<Vec<Device>> {
     // SAFETY: the list is from if_nameindex and is not used any more.
     unsafe { libc::if_freenameindex(list) };
     Ok(found)
+}
+
+/// The command's process enters a network namespace before it runs.
+pub fn enter_before(command: &mut std::process::Command, netns: OwnedFd) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only a system call is made, on a descriptor that the closure owns.
+    unsafe {
+        command.pre_exec(move || enter_netns(netns.as_fd()));
+    }
 }
 
 /// Moves this thread into a network namespace.

@@ -42,15 +42,11 @@ pub fn check_depth(path: &Path) -> Result<()> {
 }
 
 /// Processes in a cgroup and below it.
-pub fn processes(path: &Path) -> usize {
-    let own = fs::read_to_string(path.join("cgroup.procs")).map_or(0, |text| text.lines().count());
-    let below = fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
-    own + below.map(|e| processes(&e.path())).sum::<usize>()
-}
-
-/// A process in a cgroup or below it.
-pub fn first_process(path: &Path) -> Option<u32> {
-    let own = fs::read_to_string(path.join("cgroup.procs")).ok()?;
-    let below = || fs::read_dir(path).ok()?.flatten().filter(|e| e.path().is_dir()).find_map(|e| first_process(&e.path()));
-    own.lines().find_map(|line| line.parse().ok()).or_else(below)
+pub fn process_ids(path: &Path) -> Vec<u32> {
+    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<u32> = own.lines().filter_map(|line| line.parse().ok()).collect();
+    for below in fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
+        found.extend(process_ids(&below.path()));
+    }
+    found
 }

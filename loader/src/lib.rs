@@ -17,5 +17,6 @@ pub mod pins;
 pub mod programs;
 pub mod resolvers;
 pub mod run;
+pub mod sockets;
 pub mod status;
 pub mod swap;

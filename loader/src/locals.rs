@@ -22,6 +22,12 @@ pub fn write(pins: &Pins) -> Result<()> {
     Ok(())
 }
 
+/// The addresses of a process's network namespace.
+pub fn of_process(process: u32) -> Vec<Ipv6Addr> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{process}/net/{name}")).unwrap_or_default();
+    v4(&read("fib_trie")).chain(v6(&read("if_inet6"))).collect()
+}
+
 /// Lines `|-- 192.0.2.2` that are followed by `/32 host LOCAL` (net/ipv4/fib_trie.c, fib_trie_seq_show).
 fn v4(text: &str) -> impl Iterator<Item = Ipv6Addr> + '_ {
     let mut address = None;

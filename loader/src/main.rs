@@ -45,6 +45,9 @@ enum Command {
         /// How to print.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+        /// Exit 1 also where a device of a workload's namespace does not have our program first.
+        #[arg(long)]
+        strict: bool,
     },
     /// Reads the live map back and hashes it.
     Verify {
@@ -71,6 +74,12 @@ enum Command {
         /// audit = count what would be refused, and pass it.
         #[arg(long, value_enum, default_value_t = Mode::Enforce)]
         mode: Mode,
+        /// It is a resolver: its answers, from a resolver's address and DNS port, pass.
+        #[arg(long)]
+        serves_dns: bool,
+        /// Bind it although packet sockets are open, which send past the policy.
+        #[arg(long)]
+        allow_packet_sockets: bool,
     },
     /// Makes a cgroup no workload any more.
     Unbind {
@@ -93,6 +102,9 @@ enum Command {
         /// Whose answers teach, with --image.
         #[arg(long, value_name = "auto|IP,...", default_value = "auto")]
         resolvers: String,
+        /// Run it in this network namespace, for example /run/netns/NAME.
+        #[arg(long, value_name = "PATH")]
+        netns: Option<PathBuf>,
         /// Keep capabilities and sockets that lead round the policy (CAP_NET_ADMIN, nscd...).
         #[arg(long)]
         keep_caps: bool,
@@ -140,21 +152,29 @@ fn say(text: &str) -> Result<u8> {
 fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
     match command {
         Command::Apply { image, resolvers, attach } => apply(pins, &image, &resolvers, attach.as_deref()),
-        Command::Status { format } => print_status(pins, format),
+        Command::Status { format, strict } => print_status(pins, format, strict),
         Command::Verify { image } => verify(pins, image.as_deref()),
-        Command::Rollback => say(&format!("active  {}", swap::rollback(pins)?)),
-        Command::Bind { cgroup, labels, namespace, netns, mode } => {
-            bind(pins, Told { path: cgroup, namespace, labels, audit: mode == Mode::Audit }, netns.as_deref())
+        Command::Rollback => {
+            let text = format!("active  {}\n", swap::rollback(pins)?);
+            say(&(text + &cover_all(pins)?))
+        }
+        Command::Bind { cgroup, labels, namespace, netns, mode, serves_dns, allow_packet_sockets } => {
+            let audit = mode == Mode::Audit;
+            let told = Told { path: cgroup, namespace, labels, audit, serves_dns, packet_sockets: allow_packet_sockets };
+            bind(pins, &told, netns.as_deref())
         }
         Command::Unbind { cgroup } => {
-            let _lock = pins.lock()?;
-            say(if bind::unbind(pins, &cgroup)? { "unbound" } else { "unchanged: it was not bound" })
+            let text = {
+                let _lock = pins.lock()?;
+                if bind::unbind(pins, &cgroup)? { "unbound\n" } else { "unchanged: it was not bound\n" }
+            };
+            say(&(text.to_owned() + &cover_all(pins)?))
         }
-        Command::Run { labels, namespace, image, resolvers, keep_caps, command } => {
+        Command::Run { labels, namespace, image, resolvers, netns, keep_caps, command } => {
             if let Some(image) = image {
                 apply_quietly(pins, &image, &resolvers, None)?;
             }
-            run::run(pins, &Job { labels: &labels, namespace: &namespace, keep_caps, command: &command })
+            run::run(pins, &Job { labels: &labels, namespace: &namespace, netns: netns.as_deref(), keep_caps, command: &command })
         }
         Command::Unload => {
             if !pins.dir().exists() {
@@ -204,13 +224,21 @@ fn apply(pins: &Pins, path: &Path, option: &str, attach: Option<&Path>) -> Resul
     for line in image.profile().lines().filter(|l| l.starts_with("inCluster")) {
         text.push_str(&format!("profile     {line}\n"));
     }
+    text.push_str(&cover_all(pins)?);
     say(&text)
 }
 
-fn print_status(pins: &Pins, format: Format) -> Result<u8> {
+/// Devices that are new, or at which another program came before ours, get theirs with every verb; what failed, a line each.
+fn cover_all(pins: &Pins) -> Result<String> {
+    let _lock = pins.lock()?;
+    Ok(bind::cover_all(pins)?.iter().map(|line| format!("warning: {line}\n")).collect())
+}
+
+fn print_status(pins: &Pins, format: Format, strict: bool) -> Result<u8> {
     let status = status::json(pins)?;
     say(&if format == Format::Json { status.to_string() } else { status::human(&status) })?;
-    Ok(u8::from(status["enforcing"] != serde_json::json!(true)))
+    let covered = status["devices_not_covered"] == serde_json::json!([]) && status["devices_passed_by"] == serde_json::json!([]);
+    Ok(u8::from(status["enforcing"] != serde_json::json!(true) || (strict && !covered)))
 }
 
 fn verify(pins: &Pins, path: Option<&Path>) -> Result<u8> {
@@ -229,25 +257,31 @@ fn verify(pins: &Pins, path: Option<&Path>) -> Result<u8> {
     say(&format!("verified  {live}"))
 }
 
-fn bind(pins: &Pins, told: Told, netns: Option<&Path>) -> Result<u8> {
+fn bind(pins: &Pins, told: &Told, netns: Option<&Path>) -> Result<u8> {
     let _lock = pins.lock()?;
-    bind::bind(pins, &told)?;
-    let running = cgroup::processes(&told.path);
+    bind::bind(pins, told)?;
+    let running = cgroup::process_ids(&told.path).len();
     let mut text = format!("bound  {}\n", told.path.display());
     if running > 0 {
         text.push_str(&format!("{running} processes run in it: connections that they accepted before cannot be told apart and are judged like any other\n"));
     }
-    match devices::netns_of(netns, &told.path).map(|netns| bind::cover(pins, &netns)) {
-        Some(Ok(covered)) if covered.others == 0 => {}
-        Some(Ok(covered)) => text.push_str(&format!(
-            "{} devices are neither Ethernet nor loopback: a query refused there fails without an answer\n",
-            covered.others
-        )),
-        Some(Err(error)) if netns.is_some() => return Err(error),
-        Some(Err(error)) => text.push_str(&format!("refused queries fail without an answer: {error}\n")),
-        None => {
-            text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n")
+    let namespaces = devices::namespaces(netns, &told.path);
+    if namespaces.is_empty() {
+        text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n");
+    }
+    for namespace in &namespaces {
+        match bind::cover(pins, namespace) {
+            Ok(covered) if covered.others == 0 => {}
+            Ok(covered) => text.push_str(&format!(
+                "{} devices are neither Ethernet nor loopback: a query refused there fails without an answer\n",
+                covered.others
+            )),
+            Err(error) if netns.is_some() => return Err(error),
+            Err(error) => text.push_str(&format!("refused queries fail without an answer: {error}\n")),
         }
+    }
+    for line in bind::cover_all(pins)? {
+        text.push_str(&format!("warning: {line}\n"));
     }
     say(&text)
 }

@@ -157,7 +157,8 @@ fn load(pins: &Pins, cgroup: &Path) -> Result<()> {
                     .map_err(|e| Error::io(&format!("attach program `{name}` to map"), pins.path("streams").display(), &e))?;
             }
             Place::Tracepoint(event) => {
-                let fail = |what: &str, e: &std::io::Error| Error::io(&format!("{what} program `{name}` at"), "its tracepoint", e);
+                let fail =
+                    |what: &str, e: &std::io::Error| Error::io(&format!("{what} program `{name}` at"), "its tracepoint", e);
                 let link = bpfsys::raw_tracepoint_open(program.as_fd(), event).map_err(|e| fail("attach", &e))?;
                 bpfsys::obj_pin(link.as_fd(), &pins.path(&format!("links/{name}"))).map_err(|e| fail("pin the link of", &e))?;
             }
@@ -179,12 +180,14 @@ fn prepare(pins: &Pins, cgroup: &Path) -> Result<()> {
         node = Node { epoch: 1, secret: [half(0), half(8)], ..Node::zeroed() };
     }
     if node.refuse_mark == 0 {
-        let mut mark = [0u8; 4];
+        let mut marks = [0u8; 8];
         File::open("/dev/urandom")
-            .and_then(|mut f| f.read_exact(&mut mark))
+            .and_then(|mut f| f.read_exact(&mut marks))
             .map_err(|e| Error::io("read", "/dev/urandom", &e))?;
-        // The two low bits say how; 4 keeps it from being none.
-        node.refuse_mark = (u32::from_le_bytes(mark) | 4) & !3;
+        let half = |i: usize| u32::from_le_bytes([0, 1, 2, 3].map(|k| marks[i + k]));
+        // The two low bits of the first say how; 4 keeps it from being none, and 8 the two apart.
+        node.refuse_mark = (half(0) | 4) & !11;
+        node.vouch_mark = half(4) | 8;
     }
     node.host_netns = host_netns;
     pins.set_node(&node)?;

@@ -51,6 +51,21 @@ impl Resolvers {
         Ok(Resolvers { source: path, prefixes })
     }
 
+    /// The resolvers of a generation, as the map has them.
+    pub fn of(pins: &Pins, generation: u64) -> Result<Self> {
+        let keys = pins.map("resolvers")?.keys()?;
+        let own = keys.iter().filter(|key| of_generation(key, generation)).filter_map(|key| ResolverKey::read(key));
+        Ok(Resolvers {
+            source: "map",
+            prefixes: own.map(|key| ((u128::from_be_bytes(key.addr), key.prefixlen - 64), EVERY_ENTRY)).collect(),
+        })
+    }
+
+    /// The address is a resolver's.
+    pub fn holds(&self, address: std::net::Ipv6Addr) -> bool {
+        self.prefixes.keys().any(|(prefix, length)| cut(u128::from(address), *length) == cut(*prefix, *length))
+    }
+
     /// The rows of the map `resolvers` for one image. An address takes the entries of every prefix around it.
     fn rows(&self, generation: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let row = |(address, length): &(u128, u32)| {

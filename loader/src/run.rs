@@ -6,7 +6,7 @@ use crate::devices::Netns;
 use crate::error::{Error, Result};
 use crate::pins::Pins;
 use crate::programs;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,8 @@ pub struct Job<'a> {
     pub labels: &'a str,
     /// Namespace.
     pub namespace: &'a str,
+    /// Network namespace to run it in; none = that of the caller.
+    pub netns: Option<&'a Path>,
     /// Leave it what would lead it round the policy.
     pub keep_caps: bool,
     /// Program and arguments.
@@ -63,15 +65,20 @@ pub fn run(pins: &Pins, job: &Job<'_>) -> Result<u8> {
     let fresh = Fresh { pins, path, home: home(&crate::cgroup::mount_point()?)? };
     {
         let _lock = pins.lock()?;
-        let told = Told { path: fresh.path.clone(), namespace: job.namespace.into(), labels: job.labels.into(), audit: false };
+        let told =
+            Told { path: fresh.path.clone(), namespace: job.namespace.into(), labels: job.labels.into(), ..Told::default() };
         bind::bind(pins, &told)?;
-        bind::cover(pins, &Netns::Own)?;
+        bind::cover(pins, &job.netns.map_or(Netns::Own, |path| Netns::File(path.to_owned())))?;
     }
     // The command is born in the cgroup of its parent: we enter it ourselves, and leave it at the end.
     fs::write(fresh.path.join("cgroup.procs"), "0").map_err(|e| Error::io("enter cgroup", fresh.path.display(), &e))?;
     let (program, arguments) = job.command.split_first().ok_or_else(|| Error::failed("no command given"))?;
     let mut command = Command::new(program);
     command.args(arguments);
+    if let Some(path) = job.netns {
+        let file = File::open(path).map_err(|e| Error::io("open network namespace", path.display(), &e))?;
+        bpfsys::enter_before(&mut command, file.into());
+    }
     if !job.keep_caps {
         bpfsys::confine(&mut command);
     }

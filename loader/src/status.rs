@@ -2,6 +2,7 @@
 
 use crate::bind;
 use crate::cgroup;
+use crate::devices;
 use crate::error::Result;
 use crate::pins::{Pins, possible_cpus};
 use crate::programs;
@@ -25,6 +26,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         let missing = image.as_ref().map(|image| bind::missing_keys(image, &told)).unwrap_or_default();
         bound.push(json!({
             "cgroup": told.path, "id": id, "namespace": told.namespace, "labels": told.labels,
+            "serves_dns": told.serves_dns, "packet_sockets_allowed": told.packet_sockets,
             "mode": if gone { "gone" } else if told.audit { "audit" } else { "enforce" },
             "alive": cgroup::id(&told.path).is_ok_and(|now| now == id), "labels_not_given": missing,
         }));
@@ -62,9 +64,26 @@ pub fn json(pins: &Pins) -> Result<Value> {
         "profile": image.as_ref().map(|i| i.profile().lines().map(str::to_owned).collect::<Vec<_>>()),
         "bindings": bound,
         "maps": fill,
+        "devices_not_covered": not_covered(pins)?,
+        "devices_passed_by": devices::passed_by(pins)?.iter().map(|(index, netns)| json!({"ifindex": index, "netns_cookie": netns})).collect::<Vec<_>>(),
         "sweep_longest_ns": pins.node()?.sweep_longest,
         "counters": counters(pins)?,
     }))
+}
+
+/// Namespaces of workloads' processes with devices at which our program is not the first: queries refused there get no answer.
+fn not_covered(pins: &Pins) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for bound in bind::workloads(pins)?.iter().filter(|bound| !bound.gone) {
+        for netns in devices::namespaces(None, &bound.told.path) {
+            let names = devices::uncovered(pins, &netns);
+            let known = names.as_ref().map(|names| json!(names)).unwrap_or(Value::Null);
+            if names.is_err() || known != json!([]) {
+                found.push(json!({"cgroup": bound.told.path, "netns": netns.to_string(), "devices": known}));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Every counter, by its name.
@@ -103,15 +122,34 @@ pub fn human(status: &Value) -> String {
         let gone = if bound["alive"] == json!(true) { "" } else { "  (cgroup is gone)" };
         let _ = writeln!(
             out,
-            "  {} {} {} {}{gone}",
+            "  {} {} {} {}{}{}{gone}",
             text(&bound["cgroup"]),
             text(&bound["namespace"]),
             text(&bound["labels"]),
-            text(&bound["mode"])
+            text(&bound["mode"]),
+            if bound["serves_dns"] == json!(true) { " serves-dns" } else { "" },
+            if bound["packet_sockets_allowed"] == json!(true) { " packet-sockets-allowed" } else { "" }
         );
         for key in list(&bound["labels_not_given"]) {
             let _ = writeln!(out, "    policies ask for label {key}, which bind was not told");
         }
+    }
+    for place in status["devices_not_covered"].as_array().into_iter().flatten() {
+        let devices =
+            if place["devices"].is_null() { "(cannot be looked at)".into() } else { list(&place["devices"]).join(", ") };
+        let _ = writeln!(
+            out,
+            "  {}: refused queries get no answer at devices of {}: {devices}",
+            text(&place["cgroup"]),
+            text(&place["netns"])
+        );
+    }
+    for device in status["devices_passed_by"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "  another program lets refused queries pass by ours at device {} (netns cookie {})",
+            device["ifindex"], device["netns_cookie"]
+        );
     }
     let _ = writeln!(out, "\nmaps");
     for (name, map) in status["maps"].as_object().into_iter().flatten() {

@@ -146,7 +146,7 @@ impl Node {
 
     pub fn bind_as(&self, cgroup: &Path, labels: &str, audit: bool) {
         let _lock = self.pins.lock().unwrap();
-        let told = Told { path: cgroup.to_owned(), namespace: "default".into(), labels: labels.into(), audit };
+        let told = Told { path: cgroup.to_owned(), namespace: "default".into(), labels: labels.into(), audit, ..Told::default() };
         bind::bind(&self.pins, &told).unwrap();
     }
 

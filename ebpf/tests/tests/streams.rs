@@ -182,7 +182,7 @@ fn refusals_over_udp_are_answered() {
     let (node, workload) = node("refuse");
     let mut agent = node.agent(&workload);
     assert_eq!(agent.resolve("www.evil.test"), "EPERM", "no device has the program: dropped, not leaked");
-    assert!(node.counter("refusal-silent") >= 1);
+    assert!(node.counter("refusal-uncovered") >= 1);
     let netns = Netns::File(PathBuf::from(format!("/run/netns/{}", node.netns("c"))));
     let covered = fqdn_load::bind::cover(&node.pins, &netns).unwrap();
     assert_eq!((covered.devices, covered.others), (2, 0), "lo and veth0");

@@ -5,10 +5,9 @@
 use aya::EbpfLoader;
 use aya::programs::{CgroupAttachMode, CgroupSockAddr};
 use kernel_tests::packet::query;
-use kernel_tests::{Node, SERVICE, compile, has_nft, probe, sh, web_policy, wire};
+use kernel_tests::{Node, SERVICE, compile, has_nft, sh, web_policy, wire};
 use std::fs::File;
-use std::io::BufRead;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 fn node(name: &str) -> (Node, std::path::PathBuf) {
     let node = Node::new(name, &compile(&web_policy(&["**.example.test"]))).with_network();
@@ -71,32 +70,49 @@ fn dnat_to_a_stranger_row_5() {
     assert!(node.counter("address-refused") >= 1);
 }
 
-/// Docker's resolver: 127.0.0.11:53 is a port of a process in the namespace. Judged, and teaches nothing: in a
-/// namespace that is not the host's anybody may be behind a loopback address.
+/// Docker's resolver: 127.0.0.11:53 is a port of the engine's process in the namespace. It teaches, since no workload made its
+/// socket; a server of the workload's own in the same place does not, whatever it may send.
 #[test]
-fn dockers_resolver_row_5() {
+fn dockers_resolver_row_47() {
     if !has_nft() {
         return;
     }
     let (node, workload) = node("docker");
-    nat(&node.netns("c"), "output", &["ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40053"]);
-    let mut helper = Command::new("ip")
-        .args(["netns", "exec", &node.netns("c"), &probe(), "serve-at", "127.0.0.11:40053"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    std::io::BufReader::new(helper.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let netns = node.netns("c");
+    nat(&netns, "output", &["ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40053"]);
     let mut agent = node.agent(&workload);
-    let said = agent.tell("resolve ip-10-200-1-1.example.test 127.0.0.11");
-    let denied = agent.tell("resolve www.evil.test 127.0.0.11");
-    let connected = agent.connect("10.200.1.1", 80);
-    helper.kill().unwrap();
-    helper.wait().unwrap();
-    assert!(said.contains("records 1"), "{said}");
-    assert_eq!(denied, "EPERM");
-    assert_eq!(connected, "EPERM");
-    assert!(node.counter("answer-local") >= 1);
+    let ask = |agent: &mut kernel_tests::Agent, last: u8| {
+        let said = agent.tell(&format!("resolve ip-10-200-1-{last}.example.test 127.0.0.11"));
+        assert!(said.contains("records 1"), "{said}");
+        agent.connect(&format!("10.200.1.{last}"), 80)
+    };
+    let engine = node.serve_at("c", "127.0.0.11:40053");
+    assert_eq!(ask(&mut agent, 1), "EPERM", "a packet socket on loopback could say the same");
+    fqdn_load::bind::cover(&node.pins, &fqdn_load::devices::Netns::File(format!("/run/netns/{netns}").into())).unwrap();
+    assert_eq!(ask(&mut agent, 2), "EPERM", "nor does who is outside the attach point, whose packets are not seen");
+    drop(engine);
+    let mut engine = node.start_in("c", &node.workload("engine"), &["serve-at", "127.0.0.11:40053"]);
+    assert_eq!(engine.line(), "ready");
+    assert_eq!(ask(&mut agent, 3), "connected");
+    assert_eq!(node.counter("query-refused"), 0);
+    assert!(!agent.tell("resolve www.evil.test 127.0.0.11").contains("records 1"));
+    assert_eq!(node.counter("query-refused"), 1);
+    // Behind the engine's back: a raw frame from its address, under the very mark that it bears.
+    let mark = node.pins.node().unwrap().vouch_mark;
+    let from = ("127.0.0.11".parse().unwrap(), 53);
+    let answer = kernel_tests::packet::udp(from, ("127.0.0.1".parse().unwrap(), 40000), b"answer");
+    let hex: String = answer.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(agent.tell(&format!("packet-send lo {hex} {mark}")), "errno 105");
+    assert_eq!(agent.tell("udp m"), "ok");
+    assert_eq!((agent.tell(&format!("mark m {mark}")), agent.tell("send m 10.200.1.3 7777")), ("ok".into(), "EPERM".into()));
+    // After the engine: the workload's own server in its place.
+    drop(engine);
+    assert_eq!(agent.tell("serve 127.0.0.11:40053"), "ok");
+    let (learned, forged) = (node.counter("answer-learned"), node.counter("forged-answer"));
+    assert_eq!(agent.tell("resolve ip-10-200-1-4.example.test 127.0.0.11"), "timeout");
+    assert_eq!(agent.connect("10.200.1.4", 80), "EPERM");
+    assert_eq!(node.counter("answer-learned"), learned);
+    assert!(node.counter("forged-answer") > forged);
 }
 
 /// A foreign program that rewrites the address in connect and sendmsg: attached first it hides the service from us,

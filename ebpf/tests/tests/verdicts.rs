@@ -180,7 +180,7 @@ fn verdict_tables_hold_in_the_kernel() {
                 path: egress.cgroup.clone(),
                 namespace: row.namespace.clone(),
                 labels: row.label_text.clone(),
-                audit: false,
+                ..Default::default()
             };
             fqdn_load::bind::bind(&egress.node.pins, &told).unwrap();
             let got = match &row.question {

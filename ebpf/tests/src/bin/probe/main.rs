@@ -200,6 +200,8 @@ fn agent() {
                 let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
                 option_of(fd.as_raw_fd(), level, option)
             }
+            ["packet-open"] => keep_open(libc::AF_PACKET),
+            ["xdp-open"] => keep_open(libc::AF_XDP),
             ["xdp-option"] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
                 let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_XDP, libc::SOCK_RAW, 0)) };
@@ -310,6 +312,13 @@ fn agent() {
         println!("{said}");
     }
     drop(raw);
+}
+
+/// A raw socket of a family that stays open.
+fn keep_open(family: i32) -> String {
+    // SAFETY: a plain system call; the descriptor is left open on purpose.
+    let fd = unsafe { libc::socket(family, libc::SOCK_RAW, 0) };
+    if fd < 0 { show(&std::io::Error::last_os_error()) } else { "ok".into() }
 }
 
 pub fn set(fd: i32, level: i32, option: i32, value: &[u8]) -> Option<i32> {
