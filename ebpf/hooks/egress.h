@@ -184,6 +184,9 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 		/* Judged again, and marked, before the filter can have forgotten to whom the workload spoke. */
 		if (s->flow.proto == PROTO_UDP && (!s->expiry || s->expiry > s->now + MARKED_AGAIN))
 			s->expiry = s->now + MARKED_AGAIN;
+		/* Looked for again soon: its address is in use, and does not give way. */
+		if (s->flow.proto == PROTO_UDP && reached && s->reached_name && s->expiry > s->now + IN_USE / 2)
+			s->expiry = s->now + IN_USE / 2;
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
 		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, epoch, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
 	}

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x023b600991b0e2c3ULL
+#define FQDN_ABI 0x13700a32b92deaa7ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -59,6 +59,10 @@
 #define FQDN_PENDING_SLOTS 8U /* Questions of a page; where they are taken, the next one takes the place of an older one of its own workload. */
 #define FQDN_PENDING_WAYS 4U /* Places of a page among which a question chooses. */
 #define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
+#define FQDN_LEARNED_MOST 0x10000U /* Elements of `learned`. */
+#define FQDN_RESERVED 256U /* Of them, those that every workload has for itself. */
+#define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
+#define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
@@ -136,11 +140,12 @@
 #define FQDN_COUNT_ANSWER_EMPTY 50U /* answer without an address of the question's chain */
 #define FQDN_COUNT_ADDRESS_NEVER 51U /* address that no answer may teach: not learned */
 #define FQDN_COUNT_LEARNED_FULL 52U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_NAMES_FULL 53U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_WORKLOAD_GONE 54U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
-#define FQDN_COUNT_SWEPT_LEARNED 55U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 56U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 57U
+#define FQDN_COUNT_LEARNED_DISPLACED 53U /* learned address that gave way to a new one of its own workload, whose share is full */
+#define FQDN_COUNT_NAMES_FULL 54U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_WORKLOAD_GONE 55U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 56U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 57U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 58U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -554,13 +559,39 @@ struct fqdn_usage {
 	__u64 streams; /* Connections in `streams`. */
 	__u64 partials; /* Answers in `partials`. */
 	__u64 spilled; /* Until when a question may stand outside the places that its hash gives it, CLOCK_BOOTTIME nanoseconds. */
+	__u64 idle; /* Of the addresses in `learned`, those that no rule lets it reach; they are not counted above. */
+	__u64 own; /* Of the others, those that take the room that is its own, at most `RESERVED`. */
 };
-_Static_assert(sizeof(struct fqdn_usage) == 40, "size");
+_Static_assert(sizeof(struct fqdn_usage) == 56, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, partials) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, spilled) == 32, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, idle) == 40, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, own) == 48, "offset");
+
+/* An address that a workload has learned. */
+struct fqdn_owned_key {
+	__u8 addr[16]; /* Address. */
+	__u64 netns; /* Cookie of the network namespace. */
+};
+_Static_assert(sizeof(struct fqdn_owned_key) == 24, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_owned_key, addr) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned_key, netns) == 16, "offset");
+
+/* Value of `owned`, by workload, made when it is bound: what may give way when its share is full. */
+struct fqdn_owned {
+	__u32 next; /* Where the next address is written down. */
+	__u32 pad; /* Zero. */
+	__u16 by_name[256]; /* Addresses of the names that have this hash. */
+	struct fqdn_owned_key ring[4096]; /* The addresses, the last ones that were learned. */
+};
+_Static_assert(sizeof(struct fqdn_owned) == 98824, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, ring) == 520, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {
@@ -645,7 +676,7 @@ struct fqdn_learned_name {
 	__u64 expiry; /* End, CLOCK_BOOTTIME nanoseconds. */
 	__u32 class; /* Class of the name. */
 	__u16 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
-	__u16 learnable; /* 1 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. */
+	__u16 learnable; /* Bit 0 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. The others are the programs' own. */
 };
 _Static_assert(sizeof(struct fqdn_learned_name) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, name) == 0, "offset");
@@ -665,10 +696,14 @@ struct fqdn_learned {
 	__u64 netns; /* As in the key. */
 	__u64 carried; /* Key of the name that stands below, and not in `names`: the only one that led here when the address was new. */
 	__u32 carried_len; /* Its length on the wire; 0 = none. */
-	__u32 pad2; /* Zero. */
+	__u32 share; /* Whose room it takes, in the programs' own bits. */
 	__u8 carried_bytes[96]; /* It, as in `names`. */
+	__u64 used; /* When the workload last looked for it, CLOCK_BOOTTIME nanoseconds. */
+	__u64 until; /* Latest end of a name of it. */
+	__u64 first; /* The name that it was learned for. */
+	__u64 born; /* When it was learned. */
 };
-_Static_assert(sizeof(struct fqdn_learned) == 408, "size");
+_Static_assert(sizeof(struct fqdn_learned) == 440, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, lock) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, cgroup) == 8, "offset");
@@ -677,8 +712,12 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned, names) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, netns) == 288, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried) == 296, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_len) == 304, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_learned, pad2) == 308, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, share) == 308, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_bytes) == 312, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, used) == 408, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, until) == 416, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, first) == 424, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, born) == 432, "offset");
 
 /* Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name. */
 struct fqdn_recent {

@@ -4,6 +4,7 @@
 #define LEARN_H
 
 #include "reach.h"
+#include "share.h"
 
 #define SECOND 1000000000ULL
 /* Words of a binding's `learned`, and bits of one that say it is full: three quarters. */
@@ -71,15 +72,27 @@ static __always_inline int may_learn(struct job *job)
 	struct scratch *s = job->s;
 	int needs = needs_rule(job);
 
-	s->fresh.learnable = !needs && s->fresh.generation == s->generation;
+	s->fresh.learnable = (!needs && s->fresh.generation == s->generation ? LEARNABLE : 0) | (s->granted ? GRANTED : 0);
 	return !needs || is_named_address(job);
 }
 
-static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh)
+/* What gives way first: a free place, or a name that is over; then one that no rule lets reach; then what ends first. */
+static __always_inline __u64 rank(const struct fqdn_learned_name *entry, __u64 now)
+{
+	if (!entry->name || entry->expiry <= now)
+		return 0;
+	return (entry->learnable & GRANTED ? 1ULL << 63 : 1ULL << 62) | entry->expiry >> 2;
+}
+
+/* 0 = every name there lasts, and this one is of less use. */
+static __always_inline int add_name(struct fqdn_learned *value, const struct fqdn_learned_name *fresh, __u64 now)
 {
 	struct fqdn_learned_name *first;
+	__u64 least;
 
-	for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
+	if (value->until < fresh->expiry)
+		value->until = fresh->expiry;
+	ROLLED for (int i = 0; i < FQDN_LEARNED_NAMES; i++) {
 		struct fqdn_learned_name *entry = &value->names[i];
 
 		if (entry->name == fresh->name) {
@@ -92,11 +105,18 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 			return 1;
 		}
 	}
-	/* A free place, else one that is over, else the one that ends first: the workload's own, nobody else's. */
 	first = &value->names[0];
-	for (int i = 1; i < FQDN_LEARNED_NAMES; i++)
-		if (value->names[i].expiry < first->expiry)
+	least = rank(first, now);
+	ROLLED for (int i = 1; i < FQDN_LEARNED_NAMES; i++) {
+		__u64 this = rank(&value->names[i], now);
+
+		if (this < least) {
+			least = this;
 			first = &value->names[i];
+		}
+	}
+	if (least >> 63 && !(fresh->learnable & GRANTED))
+		return 0;
 	first->name = fresh->name;
 	first->generation = fresh->generation;
 	first->expiry = fresh->expiry;
@@ -140,12 +160,14 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 
 		if (entry->name != fresh->name)
 			continue;
-		if (!entry->learnable || entry->generation != s->generation || fresh->generation != s->generation || entry->class != fresh->class ||
+		if (!(entry->learnable & LEARNABLE) || entry->generation != s->generation || fresh->generation != s->generation || entry->class != fresh->class ||
 		    !is_same_element(value, key))
 			break;
 		done = entry->expiry >= fresh->expiry;
 		if (!done && (value->carried == fresh->name ? carries(value, &question->name) : s->name_kept == NAME_KEPT)) {
 			entry->expiry = fresh->expiry;
+			if (value->until < fresh->expiry)
+				value->until = fresh->expiry;
 			done = 1;
 		}
 		break;
@@ -154,15 +176,22 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 	return done;
 }
 
-static __noinline int learn_beside(struct fqdn_learned *value, const struct scratch *s, const struct fqdn_name *name)
+/* The name joins the address's element, which is looked for again: a lock is taken only of what a map holds. */
+APART int learn_beside(struct scratch *s, const struct fqdn_name *name)
 {
+	struct fqdn_learned_key key;
+	struct fqdn_learned *value;
 	int done;
 
-	if (!name)
+	if (!s || !name)
+		return 0;
+	key = s->learned_key; /* as in `find_name` */
+	value = bpf_map_lookup_elem(&learned, &key);
+	if (!value)
 		return 0;
 	bpf_spin_lock(&value->lock);
-	done = is_same_element(value, &s->learned_key) &&
-	       (value->carried == s->fresh.name ? carries(value, name) : s->name_kept == NAME_KEPT) && add_name(value, &s->fresh);
+	done = is_same_element(value, &key) && (value->carried == s->fresh.name ? carries(value, name) : s->name_kept == NAME_KEPT) &&
+	       add_name(value, &s->fresh, s->now);
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -211,6 +240,10 @@ static __always_inline void begin_element(struct scratch *s, const struct fqdn_n
 	s->learned.netns = s->learned_key.netns;
 	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
 	s->learned.names[0] = s->fresh;
+	s->learned.share = s->fresh.learnable & (GRANTED | COMMON);
+	s->learned.born = s->now;
+	s->learned.until = s->fresh.expiry;
+	s->learned.first = s->fresh.name;
 	if (!carried)
 		return;
 	s->learned.carried = s->name_key;
@@ -238,14 +271,18 @@ static __noinline int learn_alone(struct job *job)
 {
 	const struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
-	struct fqdn_usage *share = usage_of_workload(s->cgroup);
+	int room;
 
-	if (!question || !(is_carried(s, question) || s->name_kept == NAME_KEPT) || !share || !take_share(&share->learned, FQDN_LEARNED_QUOTA))
+	if (!question || !(is_carried(s, question) || s->name_kept == NAME_KEPT))
+		return 0;
+	s->slot = 0;
+	room = take_room(s);
+	if (room != ROOM_TAKEN && (!make_room(s, room == ROOM_NONE_FOR_NAME) || take_room(s) != ROOM_TAKEN))
 		return 0;
 	if (!(s->tried && take_place(s, &question->name))) {
 		begin_element(s, &question->name, is_carried(s, question));
 		if (!add_element(s)) {
-			give_share(&share->learned);
+			give_back_room(s);
 			return 0;
 		}
 	}
@@ -301,7 +338,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 			return FQDN_COUNT_NAMES_FULL;
 	}
 	/* Alone, after all: the sweep may just have ended the element, and removed it. */
-	return learn_beside(value, s, &job->question->name) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_beside(s, &job->question->name) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

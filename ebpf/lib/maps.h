@@ -108,11 +108,30 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, FQDN_LEARNED_MOST);
 	__type(key, struct fqdn_learned_key);
 	__type(value, struct fqdn_learned);
 	PINNED;
 } learned SEC(".maps");
+
+/* By workload; the loader makes it at `bind`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct fqdn_owned);
+	PINNED;
+} owned SEC(".maps");
+
+/* How many elements of `learned` are taken of what is common. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+	PINNED;
+} pool SEC(".maps");
 
 /* In front of `learned`: lib/recent.h. */
 struct {

@@ -82,7 +82,7 @@ static __always_inline int restate(struct job *job, struct fqdn_learned_name *en
 	walk_again(job);
 	entry->class = s->class;
 	entry->plain = s->plain;
-	entry->learnable = 0;
+	entry->learnable &= ~1; /* LEARNABLE */
 	entry->generation = class_generation(job);
 	return 1;
 }
@@ -129,6 +129,7 @@ static __always_inline void read_learned(struct scratch *s)
 		bpf_spin_lock(&value->lock);
 		__builtin_memcpy(s->names, value->names, sizeof(value->names));
 		ours = is_same_element(value, &key);
+		value->used = s->now;
 		bpf_spin_unlock(&value->lock);
 	}
 	s->names_n = ours ? FQDN_LEARNED_NAMES : 0;

@@ -26,8 +26,9 @@ struct learned_copy {
 	__u64 netns;
 	__u64 carried;
 	__u32 carried_len;
-	__u32 pad2;
+	__u32 share;
 	__u8 carried_bytes[FQDN_CARRIED_MAX];
+	__u64 used, until, first, born;
 };
 _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size");
 
@@ -151,6 +152,9 @@ struct scratch {
 		__u32 shortest, longest, grace; /* seconds, as the image says */
 	} clamp;
 	__u64 name_key;
+	__u32 granted;     /* a rule lets the workload reach what has the name */
+	__u64 dice;        /* what gives way is drawn */
+	__u32 slot;        /* 1 + where it was written down, for what comes in its place */
 	__u32 tried;       /* to learn the address before it was looked for */
 	__u64 holds_from;  /* seconds of answers count from here */
 	enum { NAME_NOT_LOOKED_FOR, NAME_KEPT, NAME_FINDS_NO_ROOM } name_kept; /* the question's, in `names` */

@@ -38,13 +38,11 @@ static __always_inline int read_place(struct scratch *s, struct fqdn_recent *pla
 	return s->cgroup != 0;
 }
 
-/* It has come to `learned`. Where the address was already, it has a place in the workload's share there, too. */
-static __noinline int settle(struct scratch *s, struct fqdn_usage *share)
+/* It has come to `learned`. Where the address was already, it has room of its workload's there, too. */
+static __noinline int settle(struct scratch *s)
 {
 	struct fqdn_learned *value;
 
-	if (!share)
-		return 0;
 	begin_element(s, &s->read, true);
 	if (add_element(s))
 		return 1;
@@ -55,9 +53,9 @@ static __noinline int settle(struct scratch *s, struct fqdn_usage *share)
 	s->name_kept = NAME_NOT_LOOKED_FOR;
 	if (value->carried != s->name_key)
 		keeps_name(s, &s->read);
-	if (!learn_beside(value, s, &s->read))
+	if (!learn_beside(s, &s->read))
 		return 0;
-	give_share(&share->learned);
+	give_back_room(s);
 	return 1;
 }
 
@@ -66,7 +64,6 @@ static long settle_step(__u32 i, struct job *job)
 	struct scratch *s = job->s;
 	__u32 at = s->place_at & (FQDN_RECENT - 1);
 	struct fqdn_recent *place = bpf_map_lookup_elem(&recent, &at);
-	struct fqdn_usage *share;
 
 	if (s->settled >= FQDN_SETTLE_SLICE || s->unsettled >= REFUSED_MOST) {
 		s->unsettled++;
@@ -76,14 +73,13 @@ static long settle_step(__u32 i, struct job *job)
 	if (!place || !READ_ONCE(place->cgroup) || !read_place(s, place))
 		return 0;
 	s->settled++;
-	share = bpf_map_lookup_elem(&usage, &s->cgroup);
-	if (share && (s->now >= s->fresh.expiry || is_gone(s->cgroup))) {
-		give_share(&share->learned);
+	if (s->now >= s->fresh.expiry || is_gone(s->cgroup)) {
+		give_back_room(s);
 		count(FQDN_COUNT_SWEPT_LEARNED);
-	} else if (share && !settle(s, share)) { /* no room: it stays until there is, or until it is over */
+	} else if (!settle(s)) { /* no room: it stays until there is, or until it is over */
 		s->unsettled++;
 		return 0;
-	} /* else its workload is gone */
+	}
 	bpf_spin_lock(&place->lock);
 	place->cgroup = 0;
 	bpf_spin_unlock(&place->lock);

@@ -20,7 +20,7 @@
  * 1 = every name is over, and the element nobody's: an answer that would renew it learns anew, once it is removed.
  * -1 = it is gone.
  */
-static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64 now)
+static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64 now, __u64 *first, __u32 *share)
 {
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
 	int over = 1;
@@ -35,6 +35,8 @@ static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64
 		over = -1;
 	else if (over)
 		value->cgroup = 0;
+	*first = value->first;
+	*share = value->share;
 	bpf_spin_unlock(&value->lock);
 	return over;
 }
@@ -56,17 +58,16 @@ static long sweep_step(__u32 i, struct clock **context)
 	}
 	if (item.cgroup) {
 		const struct fqdn_learned_key *key = (const void *)&item; /* the same fields */
-		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now);
+		__u64 first;
+		__u32 share;
+		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now, &first, &share);
 
 		if (over < 0)
 			return 0;
 		if (over) {
-			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &key->cgroup);
-
 			if (bpf_map_delete_elem(&learned, key))
 				goto again;
-			if (share)
-				give_share(&share->learned);
+			give_room(key->cgroup, first, share);
 			count(FQDN_COUNT_SWEPT_LEARNED);
 			return 0;
 		}

@@ -216,6 +216,14 @@ constants! {
     PENDING_WAYS: u32 = 4;
     /// Most addresses learned for one workload at a time.
     LEARNED_QUOTA: u32 = 4_096;
+    /// Elements of `learned`.
+    LEARNED_MOST: u32 = 65_536;
+    /// Of them, those that every workload has for itself.
+    RESERVED: u32 = 256;
+    /// Most addresses learned for one workload that no rule lets it reach.
+    IDLE_QUOTA: u32 = 256;
+    /// Counts of addresses by name that a workload has; a name may hold a quarter of the share.
+    OWNED_NAMES: u32 = 256;
     /// Most names kept on behalf of one workload at a time.
     NAMES_QUOTA: u32 = 4_096;
     /// Most TCP connections of one workload to DNS ports at a time.
@@ -318,6 +326,7 @@ reasons! {
     AnswerEmpty "answer-empty" "answer without an address of the question's chain";
     AddressNever "address-never" "address that no answer may teach: not learned";
     LearnedFull "learned-full" "no room for another address in the workload's share: not learned";
+    LearnedDisplaced "learned-displaced" "learned address that gave way to a new one of its own workload, whose share is full";
     NamesFull "names-full" "no room for another name in the workload's share, or another name has its hash: not learned";
     WorkloadGone "workload-gone" "workload whose cgroup was removed: what it had is freed, what is left of it denied";
     SweptLearned "swept-learned" "learned address removed after its time";
@@ -681,7 +690,7 @@ records! {
         0 slots: [Pending; 8],
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
-    Usage "usage" 40 {
+    Usage "usage" 56 {
         /// Addresses in `learned`, and what is on its way there.
         0 learned: u64,
         /// Names in `names`.
@@ -692,6 +701,28 @@ records! {
         24 partials: u64,
         /// Until when a question may stand outside the places that its hash gives it, CLOCK_BOOTTIME nanoseconds.
         32 spilled: u64,
+        /// Of the addresses in `learned`, those that no rule lets it reach; they are not counted above.
+        40 idle: u64,
+        /// Of the others, those that take the room that is its own, at most `RESERVED`.
+        48 own: u64,
+    }
+    /// An address that a workload has learned.
+    OwnedKey "owned_key" 24 {
+        /// Address.
+        0 addr: [u8; 16],
+        /// Cookie of the network namespace.
+        16 netns: u64,
+    }
+    /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
+    Owned "owned" 98824 {
+        /// Where the next address is written down.
+        0 next: u32,
+        /// Zero.
+        4 pad: u32,
+        /// Addresses of the names that have this hash.
+        8 by_name: [u16; 256],
+        /// The addresses, the last ones that were learned.
+        520 ring: [OwnedKey; 4096],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {
@@ -769,11 +800,11 @@ records! {
         24 class: u32,
         /// 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector.
         28 plain: u16,
-        /// 1 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`.
+        /// Bit 0 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. The others are the programs' own.
         30 learnable: u16,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
-    Learned "learned" 408 {
+    Learned "learned" 440 {
         /// Guards what is below.
         0 lock: SpinLock,
         /// Zero.
@@ -790,10 +821,18 @@ records! {
         296 carried: u64,
         /// Its length on the wire; 0 = none.
         304 carried_len: u32,
-        /// Zero.
-        308 pad2: u32,
+        /// Whose room it takes, in the programs' own bits.
+        308 share: u32,
         /// It, as in `names`.
         312 carried_bytes: [u8; 96],
+        /// When the workload last looked for it, CLOCK_BOOTTIME nanoseconds.
+        408 used: u64,
+        /// Latest end of a name of it.
+        416 until: u64,
+        /// The name that it was learned for.
+        424 first: u64,
+        /// When it was learned.
+        432 born: u64,
     }
     /// Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name.
     Recent "recent" 168 {

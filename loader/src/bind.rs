@@ -9,7 +9,7 @@ use crate::resolvers::Resolvers;
 use crate::sockets;
 use fqdn_image::Image;
 use fqdn_image::abi::{
-    self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, PendingKey, PendingPage, Record, Spoken, Workload,
+    self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, Owned, PendingKey, PendingPage, Record, Spoken, Workload,
 };
 use fqdn_image::labels::Labels;
 use std::net::{IpAddr, Ipv6Addr};
@@ -196,8 +196,15 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
         binding(image, told)?; // refused before anything is written
     }
     refuse_sockets(pins, told, images.first())?;
-    make_room(pins, id)?;
     let map = pins.map("workloads")?;
+    let others = map.keys()?.iter().filter(|key| **key != id.to_le_bytes()).count() as u32;
+    if (others + 1) * abi::RESERVED > abi::LEARNED_MOST {
+        return Err(Error::refused(format!(
+            "{others} workloads are bound, each with {} learned addresses of its own: there is no room for another",
+            abi::RESERVED
+        )));
+    }
+    make_room(pins, id)?;
     map.replace(&id.to_le_bytes(), told.record()?.bytes())?;
     for image in &images {
         write(pins, image, id, told)?;
@@ -267,7 +274,7 @@ fn pages(id: u64) -> impl Iterator<Item = PendingKey> {
 
 /// What the programs write for a workload, where it has none: they take no memory for a packet.
 fn make_room(pins: &Pins, id: u64) -> Result<()> {
-    let (pending, spoken) = (pins.map("pending")?, pins.map("spoken")?);
+    let (pending, spoken, owned) = (pins.map("pending")?, pins.map("spoken")?, pins.map("owned")?);
     for key in pages(id) {
         if pending.get(key.bytes())?.is_none() {
             pending.replace(key.bytes(), PendingPage::zeroed().bytes())?;
@@ -275,6 +282,9 @@ fn make_room(pins: &Pins, id: u64) -> Result<()> {
     }
     if spoken.get(&id.to_le_bytes())?.is_none() {
         spoken.replace(&id.to_le_bytes(), Spoken::zeroed().bytes())?;
+    }
+    if owned.get(&id.to_le_bytes())?.is_none() {
+        owned.replace(&id.to_le_bytes(), &vec![0; size_of::<Owned>()])?;
     }
     Ok(())
 }
@@ -347,10 +357,11 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
             bindings.remove(&key)?;
         }
     }
-    let (usage, pending, spoken) = (pins.map("usage")?, pins.map("pending")?, pins.map("spoken")?);
+    let (usage, pending, spoken, owned) = (pins.map("usage")?, pins.map("pending")?, pins.map("spoken")?, pins.map("owned")?);
     for &id in ids {
         usage.remove(&id.to_le_bytes())?;
         spoken.remove(&id.to_le_bytes())?;
+        owned.remove(&id.to_le_bytes())?;
         for key in pages(id) {
             pending.remove(key.bytes())?;
         }

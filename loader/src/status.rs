@@ -8,7 +8,7 @@ use crate::pins::{Pins, possible_cpus};
 use crate::programs;
 use crate::resolvers;
 use crate::swap::generation_of;
-use fqdn_image::abi::REASONS;
+use fqdn_image::abi::{LEARNED_QUOTA, REASONS, Record, Usage};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -27,6 +27,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         bound.push(json!({
             "cgroup": told.path, "id": id, "namespace": told.namespace, "labels": told.labels,
             "serves_dns": told.serves_dns, "packet_sockets_allowed": told.packet_sockets,
+            "learned": used(pins, id)?.learned, "learned_most": LEARNED_QUOTA,
             "mode": if gone { "gone" } else if told.audit { "audit" } else { "enforce" },
             "alive": cgroup::id(&told.path).is_ok_and(|now| now == id), "labels_not_given": missing,
         }));
@@ -69,6 +70,10 @@ pub fn json(pins: &Pins) -> Result<Value> {
         "sweep_longest_ns": pins.node()?.sweep_longest,
         "counters": counters(pins)?,
     }))
+}
+
+fn used(pins: &Pins, id: u64) -> Result<Usage> {
+    Ok(pins.map("usage")?.get(&id.to_le_bytes())?.and_then(|bytes| Usage::read(&bytes)).unwrap_or_else(Usage::zeroed))
 }
 
 /// Namespaces of workloads' processes with devices at which our program is not the first: queries refused there get no answer.
@@ -130,6 +135,14 @@ pub fn human(status: &Value) -> String {
             if bound["serves_dns"] == json!(true) { " serves-dns" } else { "" },
             if bound["packet_sockets_allowed"] == json!(true) { " packet-sockets-allowed" } else { "" }
         );
+        // From nine tenths on.
+        if bound["learned"].as_u64().unwrap_or(0) * 10 >= bound["learned_most"].as_u64().unwrap_or(0) * 9 {
+            let _ = writeln!(
+                out,
+                "    its share of learned addresses is nearly full: {} of {}",
+                bound["learned"], bound["learned_most"]
+            );
+        }
         for key in list(&bound["labels_not_given"]) {
             let _ = writeln!(out, "    policies ask for label {key}, which bind was not told");
         }

@@ -1,0 +1,115 @@
+//! What a workload may learn: its share, what gives way in it, and what no other misses (row 39 of docs/security/bypasses.md).
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use fqdn_image::abi::{self, Record, Usage, Workload};
+use fqdn_load::bind::{self, Told};
+use fqdn_load::cgroup;
+use kernel_tests::packet::{answer, query, record};
+use kernel_tests::{Node, compile, web_policy, wire};
+use std::path::Path;
+
+fn node(name: &str, names: &[&str]) -> (Node, std::path::PathBuf) {
+    let node = Node::new(name, &compile(&web_policy(names))).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    (node, workload)
+}
+
+fn usage(node: &Node, workload: &Path) -> Usage {
+    let id = cgroup::id(workload).unwrap();
+    let map = node.pins.map("usage").unwrap();
+    map.get(&id.to_le_bytes()).unwrap().and_then(|bytes| Usage::read(&bytes)).unwrap_or_else(Usage::zeroed)
+}
+
+fn pool(node: &Node) -> u64 {
+    u64::from_le_bytes(node.pins.map("pool").unwrap().get(&0u32.to_le_bytes()).unwrap().unwrap().try_into().unwrap())
+}
+
+/// A full share: the new address is learned, an old one gives way; one that an open flow uses does not.
+#[test]
+fn what_was_used_longest_ago_gives_way_row_39() {
+    let (node, workload) = node("gives", &["ip-10-*.**.example.test", "ip-10-*.example.test"]);
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+    for _ in 0..4 {
+        drop(node.start(&workload, &["flood", "20000"]).line());
+        // Its flow was used lately, whatever else was learned meanwhile.
+        assert_eq!(agent.tell("send u 10.200.1.1 7777"), "sent");
+    }
+    node.settled();
+    let used = usage(&node, &workload);
+    println!("learned {}, gave way {}", used.learned, node.counter("learned-displaced"));
+    assert!(used.learned > 4000 && used.learned <= u64::from(abi::LEARNED_QUOTA));
+    assert!(node.counter("learned-displaced") > 1000);
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    for last in 10..40 {
+        assert!(agent.resolve(&format!("ip-10-200-1-{last}.example.test")).contains("records 1"));
+        assert_eq!(agent.connect(&format!("10.200.1.{last}"), 80), "connected", "{last}");
+    }
+    node.settled();
+    let elements = node.pins.map("learned").unwrap().keys().unwrap().len() as u64;
+    let used = usage(&node, &workload);
+    assert_eq!(used.learned + used.idle, elements, "the count is that of the elements");
+    assert_eq!(pool(&node), used.learned - u64::from(abi::RESERVED), "and of what is common");
+}
+
+/// Names that may be asked and not reached have a pool of their own: they take nothing from those that may.
+#[test]
+fn names_without_a_rule_have_a_pool_of_their_own_row_39() {
+    let (node, workload) = node("idle", &["ip-10-200-*.example.test"]);
+    drop(node.start(&workload, &["flood", "9000"]).line());
+    node.settled();
+    let used = usage(&node, &workload);
+    println!("learned {}, idle {}", used.learned, used.idle);
+    assert_eq!(used.learned, 0);
+    assert!(used.idle > 200 && used.idle <= u64::from(abi::IDLE_QUOTA));
+    let mut agent = node.agent(&workload);
+    assert!(agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.1.1", 80), "connected");
+    // A new policy finds what was learned for such a name lately.
+    assert!(agent.resolve("ip-10-200-9-9.other.example.test").contains("records 1"));
+    assert_eq!(agent.connect("10.200.9.9", 80), "EPERM");
+    node.apply(&compile(&web_policy(&["ip-10-200-*.other.example.test"])));
+    let connected = agent.connect("10.200.9.9", 80);
+    assert!(connected == "connected" || node.counter("learned-full") > 0, "{connected}");
+}
+
+/// One name with address after address holds a quarter of the share.
+#[test]
+fn a_name_holds_a_quarter_row_39() {
+    let (node, mut server) = Node::new("quarter", &compile(&web_policy(&["many.example.test"]))).with_responder();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    for turn in 0..5u8 {
+        let asked = query(7, &wire("many.example.test"), 1);
+        let records: Vec<Vec<u8>> =
+            (0..400u16).map(|i| record(&[0xc0, 12], 1, 60, &[10, 201 + turn, (i >> 8) as u8, i as u8])).collect();
+        assert_eq!(server.tell(&format!("patch {}", hex(&answer(&asked, &records)))), "ok");
+        assert!(agent.tell(&format!("ask tcp {} {} 1", kernel_tests::RESOLVER, hex(&asked))).starts_with("answer"));
+    }
+    node.settled();
+    let used = usage(&node, &workload);
+    println!("one name holds {}", used.learned);
+    assert!(used.learned <= u64::from(abi::LEARNED_QUOTA / 4));
+    assert!(used.learned >= 1000);
+}
+
+/// Each workload has room of its own: where there is none for another, it is not bound.
+#[test]
+fn a_workload_without_room_is_not_bound_row_39() {
+    let (node, workload) = node("room", &["ip-10-*.example.test"]);
+    node.unbind(&workload);
+    let workloads = node.pins.map("workloads").unwrap();
+    let most = u64::from(abi::LEARNED_MOST / abi::RESERVED);
+    for id in 1..=most {
+        workloads.set(&(u64::MAX - id).to_le_bytes(), Workload::zeroed().bytes()).unwrap();
+    }
+    let told = Told { path: workload.clone(), namespace: "default".into(), labels: "app=web".into(), ..Told::default() };
+    assert!(bind::bind(&node.pins, &told).unwrap_err().to_string().contains("no room for another"));
+    workloads.remove(&(u64::MAX - 1).to_le_bytes()).unwrap();
+    bind::bind(&node.pins, &told).unwrap();
+}
