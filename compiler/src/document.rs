@@ -270,6 +270,8 @@ pub struct ProfileDocument {
     pub ttl: Option<Ttl>,
     /// Which names an address is credited to: question, or chain.
     pub cnames: Option<Cnames>,
+    /// DNS UPDATE and the like may go to the resolvers themselves: a workload may then write what it is told afterwards.
+    pub updates: Option<bool>,
     /// How a query is refused: nxdomain, nodata, refused or drop.
     pub refuse: Option<Refuse>,
     /// Prefixes that no answer may teach, besides loopback, link-local and multicast.

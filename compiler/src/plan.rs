@@ -139,6 +139,7 @@ fn flags(rules: &Rules, profile: &Profile, star: bool) -> u32 {
     };
     set(abi::IMAGE_STAR, star)
         | set(abi::IMAGE_CHAIN, profile.chain)
+        | set(abi::IMAGE_UPDATES, profile.updates)
         | set(abi::IMAGE_DENY, rules.subjects.iter().any(|(_, stance)| stance.denies))
         | refuse << abi::IMAGE_REFUSE_SHIFT
 }

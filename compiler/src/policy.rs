@@ -104,6 +104,8 @@ pub struct Profile {
     pub never_learn: Vec<Cidr>,
     /// Every name on a chain is credited, not only the question.
     pub chain: bool,
+    /// Messages of other opcodes than QUERY may go to resolvers.
+    pub updates: bool,
     /// How a query is refused.
     pub refuse: Refuse,
     /// There is a profile, not only defaults.

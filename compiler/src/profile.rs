@@ -41,6 +41,7 @@ pub fn default() -> Profile {
         ttl: TTL,
         never_learn: Vec::new(),
         chain: false,
+        updates: false,
         refuse: Refuse::default(),
         given: false,
     };
@@ -165,6 +166,7 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         let message = "the kernel programs of this version credit the question only";
         findings.at(Code::CnamesChain, source, span, message, "narrower than written", "");
     }
+    profile.updates = document.updates.unwrap_or(false);
     profile.refuse = document.refuse.unwrap_or_default();
     if let Some(texts) = &document.never_learn {
         profile.never_learn = list("neverLearn", texts, &[Step::Key("neverLearn")], findings);
@@ -205,6 +207,9 @@ fn describe(profile: &mut Profile) {
         text.push(format!("neverLearn {}", join(&profile.never_learn)));
     }
     text.push(format!("ttl min {}s max {}s grace {}s", profile.ttl[0], profile.ttl[1], profile.ttl[2]));
+    if profile.updates {
+        text.push("updates true".into());
+    }
     text.push(format!("cnames {}", if profile.chain { "chain" } else { "question" }));
     let refuse = match profile.refuse {
         Refuse::Nxdomain => "nxdomain",

@@ -351,6 +351,7 @@ const KEYS: &[&str] = &[
     "neverLearn",
     "refuse",
     "cnames",
+    "updates",
     "workloads",
     "verdicts",
 ];

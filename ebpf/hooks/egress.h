@@ -83,6 +83,10 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
 	why = judge_message(job);
 	s->mute = why;
+	if (!why && READ_ONCE(s->other)) {
+		count(FQDN_COUNT_QUERY_OTHER);
+		return PASS;
+	}
 	if (!why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!READ_ONCE(s->raw) && !READ_ONCE(s->translated) && is_late_reply(job, sock))

@@ -8,8 +8,11 @@
 #include "lib/sweep.h"
 #include "lib/verdict.h"
 
-/* A peer from outside that we have not spoken to: its packet opens the way back. */
-static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner, __u64 cgroup)
+/*
+ * A peer from outside that we have not spoken to: its packet opens the way back. On a connected datagram socket it only keeps
+ * open what it opened before (DTLS, QUIC: a server connects a socket to each peer).
+ */
+static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner, __u64 cgroup, bool opens)
 {
 	struct fqdn_inbound fresh = { .time = present_time() };
 	struct fqdn_inbound_key key = {};
@@ -21,10 +24,10 @@ static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f,
 		return;
 	inbound_key(&key, owner, &f->source, f->source_port, f->dest_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);
-	if (!peer)
-		bpf_map_update_elem(&inbound, &key, &fresh, BPF_NOEXIST);
-	else
+	if (peer)
 		peer->time = fresh.time;
+	else if (opens)
+		bpf_map_update_elem(&inbound, &key, &fresh, BPF_NOEXIST);
 }
 
 /*
@@ -138,7 +141,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	if (f.proto == PROTO_TCP) {
 		if (sk->state == STATE_LISTEN && opens_connection(&f))
-			note_inbound(skb, &f, sock ? sock->netns : 0, cgroup);
+			note_inbound(skb, &f, sock ? sock->netns : 0, cgroup, true);
 		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, cgroup))
 			return PASS;
 		segment.node = node;
@@ -151,8 +154,8 @@ int fqdn_ingress(struct __sk_buff *skb)
 	if (f.proto != PROTO_UDP || sk->type == TYPE_RAW || open_policy(&segment.job, cgroup, &head))
 		return PASS;
 	if (!is_dns_port(head, f.source_port)) {
-		if (sock && !(sock->flags & FQDN_SOCK_CONNECTED)) {
-			note_inbound(skb, &f, sock->netns, cgroup);
+		if (sock) {
+			note_inbound(skb, &f, sock->netns, cgroup, !(sock->flags & FQDN_SOCK_CONNECTED));
 			if (!(sock->flags & FQDN_SOCK_HEARD))
 				set_flags(sock, FQDN_SOCK_HEARD);
 		}

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x13700a32b92deaa7ULL
+#define FQDN_ABI 0x324b14466e27d223ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -21,6 +21,7 @@
 #define FQDN_IMAGE_STAR 1U /* Image flag: some selector is the bare `*`. */
 #define FQDN_IMAGE_CHAIN 2U /* Image flag: every name on a CNAME chain is credited, not only the question. */
 #define FQDN_IMAGE_DENY 4U /* Image flag: some grant denies. */
+#define FQDN_IMAGE_UPDATES 8U /* Image flag: messages of another opcode than QUERY may go to resolvers too. */
 #define FQDN_IMAGE_REFUSE_SHIFT 8U /* Image flags: how a query is refused, 0 = no answer, 1 = NXDOMAIN, 2 = NODATA, 3 = REFUSED. */
 #define FQDN_LAYERS_MAX 4U /* Most layers of the automaton. */
 #define FQDN_KIND_NAMES 0U /* Kind of a selector: names. */
@@ -95,57 +96,58 @@
 #define FQDN_COUNT_ALLOWED_UNENFORCED 5U /* workload selected by no policy that denies by default */
 #define FQDN_COUNT_ALLOWED_AUDIT 6U /* refused by the policy, passed because the workload is in audit mode */
 #define FQDN_COUNT_QUERY_ALLOWED 7U /* DNS query for a name that may be asked */
-#define FQDN_COUNT_QUERY_REFUSED 8U /* DNS query for a name that may not be asked */
-#define FQDN_COUNT_QUERY_MALFORMED 9U /* DNS query that is not one well-formed question */
-#define FQDN_COUNT_QUERY_SEGMENTED 10U /* several datagrams in one send to a DNS port */
-#define FQDN_COUNT_QUERY_TCP 11U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
-#define FQDN_COUNT_QUERY_PIPELINED 12U /* refused DNS query over TCP with others behind it in the same send: the send fails */
-#define FQDN_COUNT_QUERY_PENDING_FULL 13U /* question that took the place of an older one, whose answer will not be learned */
-#define FQDN_COUNT_REFUSAL_ANSWERED 14U /* refused DNS query that was answered on the spot */
-#define FQDN_COUNT_REFUSAL_SILENT 15U /* refused DNS query without an answer: none is wanted, or the device has no program */
-#define FQDN_COUNT_REFUSAL_UNCOVERED 16U /* refused DNS query without an answer: its device has no program of ours */
-#define FQDN_COUNT_REFUSAL_PASSED_BY 17U /* refused DNS query without an answer: another program of its device lets such pass by ours */
-#define FQDN_COUNT_REFUSAL_UNREAD 18U /* refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket */
-#define FQDN_COUNT_STREAM_UNCOVERED 19U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
-#define FQDN_COUNT_STREAMS_FULL 20U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
-#define FQDN_COUNT_SEGMENT_LATE 21U /* segment of an answer over TCP that came before the one it follows: to be sent again */
-#define FQDN_COUNT_PACKET_SOCKET 22U /* packet of a packet socket or of AF_XDP */
-#define FQDN_COUNT_ADDRESS_REFUSED 23U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 24U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 25U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 26U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 27U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 28U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 29U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 30U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 31U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 32U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 33U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 34U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 35U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 36U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 37U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 38U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 39U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 40U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 41U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 42U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 43U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 44U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 45U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_CHAIN 46U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
-#define FQDN_COUNT_ANSWER_MORE 47U /* answer with more addresses than are learned: the first 512 were */
-#define FQDN_COUNT_ANSWER_NAMESPACE 48U /* answer to a socket whose network namespace is not known: not learned */
-#define FQDN_COUNT_ANSWER_AUDIT 49U /* answer to a question that passed in audit mode alone: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 50U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 51U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 52U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_LEARNED_DISPLACED 53U /* learned address that gave way to a new one of its own workload, whose share is full */
-#define FQDN_COUNT_NAMES_FULL 54U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_WORKLOAD_GONE 55U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
-#define FQDN_COUNT_SWEPT_LEARNED 56U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 57U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 58U
+#define FQDN_COUNT_QUERY_OTHER 8U /* DNS message of another opcode than QUERY, to a server whose port a rule opens without names */
+#define FQDN_COUNT_QUERY_REFUSED 9U /* DNS query for a name that may not be asked */
+#define FQDN_COUNT_QUERY_MALFORMED 10U /* DNS query that is not one well-formed question */
+#define FQDN_COUNT_QUERY_SEGMENTED 11U /* several datagrams in one send to a DNS port */
+#define FQDN_COUNT_QUERY_TCP 12U /* TCP to a DNS port that no rule opens, or with bytes that were not judged */
+#define FQDN_COUNT_QUERY_PIPELINED 13U /* refused DNS query over TCP with others behind it in the same send: the send fails */
+#define FQDN_COUNT_QUERY_PENDING_FULL 14U /* question that took the place of an older one, whose answer will not be learned */
+#define FQDN_COUNT_REFUSAL_ANSWERED 15U /* refused DNS query that was answered on the spot */
+#define FQDN_COUNT_REFUSAL_SILENT 16U /* refused DNS query without an answer: none is wanted, or the device has no program */
+#define FQDN_COUNT_REFUSAL_UNCOVERED 17U /* refused DNS query without an answer: its device has no program of ours */
+#define FQDN_COUNT_REFUSAL_PASSED_BY 18U /* refused DNS query without an answer: another program of its device lets such pass by ours */
+#define FQDN_COUNT_REFUSAL_UNREAD 19U /* refused DNS query over TCP without an answer: sixteen earlier ones lie unread on its socket */
+#define FQDN_COUNT_STREAM_UNCOVERED 20U /* TCP connection to a DNS port whose refused queries get no answer, but fail */
+#define FQDN_COUNT_STREAMS_FULL 21U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
+#define FQDN_COUNT_SEGMENT_LATE 22U /* segment of an answer over TCP that came before the one it follows: to be sent again */
+#define FQDN_COUNT_PACKET_SOCKET 23U /* packet of a packet socket or of AF_XDP */
+#define FQDN_COUNT_ADDRESS_REFUSED 24U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 25U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 26U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 27U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 28U /* fragment made by the workload itself */
+#define FQDN_COUNT_LISTENER_DATA 29U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 30U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 31U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 32U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 33U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 34U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 35U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 36U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 37U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 38U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 39U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 40U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 41U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 42U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 43U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 44U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 45U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 46U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_CHAIN 47U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 48U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 49U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 50U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 51U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 52U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 53U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_LEARNED_DISPLACED 54U /* learned address that gave way to a new one of its own workload, whose share is full */
+#define FQDN_COUNT_NAMES_FULL 55U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_WORKLOAD_GONE 56U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 57U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 58U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 59U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {

@@ -20,7 +20,7 @@ static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f
 	struct fqdn_inbound_key key = {};
 	struct fqdn_inbound *peer;
 
-	if (!sock || !sock->netns || (sock->flags & FQDN_SOCK_CONNECTED))
+	if (!sock || !sock->netns)
 		return 0;
 	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
 	peer = bpf_map_lookup_elem(&inbound, &key);

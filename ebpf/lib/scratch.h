@@ -49,6 +49,7 @@ struct scratch {
 	__u32 qtype;
 	__u32 spilled, spot; /* what to look for in all pages; where it is, from 1 on */
 	__u32 busy_socket; /* it asked more at once than its own page is for: see `pending_page` */
+	__u32 other;       /* the message is of another opcode than QUERY */
 	__u32 mute;        /* the question passes in audit mode alone */
 	struct fqdn_question asked; /* which answer the question waits for, or the message may be */
 

@@ -123,6 +123,10 @@ static __always_inline int judge_question(struct segment *segment, int whole)
 	if (whole)
 		segment->job.s->why = judge_message(&segment->job);
 	segment->job.s->mute = segment->job.s->why;
+	if (!segment->job.s->why && whole && segment->job.s->other) {
+		count(FQDN_COUNT_QUERY_OTHER);
+		return 1;
+	}
 	if (!segment->job.s->why)
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!is_audited(s->cgroup))

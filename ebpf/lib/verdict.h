@@ -79,9 +79,34 @@ static __always_inline __u32 refusal_of(const struct fqdn_image_head *head)
 	return head->flags >> FQDN_IMAGE_REFUSE_SHIFT & REFUSE_BITS;
 }
 
+/*
+ * A message of another opcode than QUERY (UPDATE, NOTIFY): it asks nothing that an answer could teach, and is not read. It may go
+ * where a rule opens the port without names; to a resolver only if the profile trusts the workload with what it writes there.
+ */
+static __noinline int may_send_other(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	s->entries = resolver_entries(s->generation, &s->flow.dest);
+	if ((s->message[2] & DNS_FLAG_QR) || (s->entries && !(job->head->flags & FQDN_IMAGE_UPDATES)) || is_denied(job))
+		return 0;
+	s->usage = USE_ASK;
+	s->any_port = 0;
+	s->with_any = 1;
+	s->with_star = 0;
+	s->judged_n = 0;
+	s->server_class = NO_CLASS;
+	return judge(job);
+}
+
 /* A message to a DNS port, read into `job->s`, whose server is in `flow`: may its question be asked? 0, or why not. */
 static __always_inline int judge_message(struct job *job)
 {
+	struct scratch *s = job->s;
+
+	s->other = (s->message[2] & DNS_OPCODE) != 0;
+	if (READ_ONCE(s->other))
+		return may_send_other(job) ? 0 : FQDN_COUNT_QUERY_MALFORMED;
 	if (!read_query(job))
 		return FQDN_COUNT_QUERY_MALFORMED;
 	return may_ask(job) ? 0 : FQDN_COUNT_QUERY_REFUSED;

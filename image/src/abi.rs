@@ -140,6 +140,8 @@ constants! {
     IMAGE_CHAIN: u32 = 2;
     /// Image flag: some grant denies.
     IMAGE_DENY: u32 = 4;
+    /// Image flag: messages of another opcode than QUERY may go to resolvers too.
+    IMAGE_UPDATES: u32 = 8;
     /// Image flags: how a query is refused, 0 = no answer, 1 = NXDOMAIN, 2 = NODATA, 3 = REFUSED.
     IMAGE_REFUSE_SHIFT: u32 = 8;
     /// Most layers of the automaton.
@@ -281,6 +283,7 @@ reasons! {
     AllowedUnenforced "allowed-unenforced" "workload selected by no policy that denies by default";
     AllowedAudit "allowed-audit" "refused by the policy, passed because the workload is in audit mode";
     QueryAllowed "query-allowed" "DNS query for a name that may be asked";
+    QueryOther "query-other" "DNS message of another opcode than QUERY, to a server whose port a rule opens without names";
     QueryRefused "query-refused" "DNS query for a name that may not be asked";
     QueryMalformed "query-malformed" "DNS query that is not one well-formed question";
     QuerySegmented "query-segmented" "several datagrams in one send to a DNS port";

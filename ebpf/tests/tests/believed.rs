@@ -78,6 +78,27 @@ fn a_server_of_its_own_teaches_nothing_at_home_row_27() {
     assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
 }
 
+/// A resolver on an address of the host's own that is no loopback one (169.254.20.10): it teaches in the host's namespace.
+#[test]
+fn a_resolver_on_an_address_of_the_host_teaches_at_home_row_43() {
+    let node = Node::new("nodelocal", &compile(&web_policy(NAMES)));
+    let address = "169.254.20.10";
+    kernel_tests::sh(&format!("ip addr add {address}/32 dev lo"));
+    let taught = std::panic::catch_unwind(|| {
+        fqdn_load::swap::apply(&node.pins, &compile(&web_policy(NAMES)), address, &node.cgroup).unwrap();
+        let workload = node.workload("w");
+        node.bind(&workload, "app=web");
+        let mut server = node.agent_at_home(&node.workload("server"));
+        assert_eq!(server.tell(&format!("serve {address}:53")), "ok");
+        let mut agent = node.agent_at_home(&workload);
+        let said = agent.tell(&format!("resolve ip-10-200-1-1.example.test {address}"));
+        assert!(said.contains("records 1"), "{said}");
+        node.counter("answer-learned")
+    });
+    kernel_tests::sh(&format!("ip addr del {address}/32 dev lo"));
+    assert_eq!(taught.unwrap(), 1);
+}
+
 /// Audit learns what enforcement would have learned, and no more; it stays, and is judged again.
 #[test]
 fn what_audit_learns_is_what_enforcement_would_row_27() {
@@ -255,4 +276,44 @@ fn as_many_questions_wait_as_there_are_places_row_37() {
         assert!(came, "{sockets} sockets: {} of 256 learned", node.counter("answer-learned") - learned);
     }
     drop(agent);
+}
+
+/// DNS UPDATE: to a server of its own zone, where a rule opens the port without names; to a resolver only if the profile says so.
+#[test]
+fn other_opcodes_go_where_a_rule_opens_the_port_row_44() {
+    let policy = |names: &str| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: web}}\nspec:\n  endpointSelector: {{matchLabels: {{app: web}}}}\n  egress:\n  - toPorts: [{{ports: [{{port: \"53\"}}]{names}}}]\n  - toCIDR: [{two}/32]\n    toPorts: [{{ports: [{{port: \"53\"}}]}}]\n",
+            two = kernel_tests::RESOLVER_TWO
+        )
+    };
+    let plain = policy(", rules: {dns: [{matchPattern: \"**.example.test\"}]}");
+    let node = Node::new("update", &compile(&plain)).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let apply = |image| fqdn_load::swap::apply(&node.pins, &image, RESOLVER, &node.cgroup).unwrap();
+    apply(compile(&plain));
+    let mut agent = node.agent(&workload);
+    let mut message = query(9, &wire("example.test"), 6);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let framed = |bytes: &[u8]| hex(&[&(bytes.len() as u16).to_be_bytes()[..], bytes].concat());
+    for opcode in [4u8, 5] {
+        message[2] = opcode << 3;
+        assert_eq!(agent.tell(&format!("raw-query-to {} {}", kernel_tests::RESOLVER_TWO, hex(&message))), "sent", "{opcode}");
+        assert_eq!(agent.tell(&format!("raw-query-to {} {}", kernel_tests::RESOLVER_TWO, hex(&message[..12]))), "sent");
+        assert_eq!(agent.tell(&format!("raw-query-to {RESOLVER} {}", hex(&message))), "EPERM", "a resolver");
+        assert_eq!(agent.tell(&format!("raw-query-to 10.200.9.9 {}", hex(&message))), "EPERM", "no rule names it");
+    }
+    assert_eq!(agent.tell(&format!("tcp-open {}", kernel_tests::RESOLVER_TWO)), "open");
+    assert_eq!(agent.tell(&format!("tcp-send {}", framed(&message))), "sent");
+    assert_eq!(node.counter("query-other"), 5);
+    message[2] |= 0x80;
+    assert_eq!(agent.tell(&format!("raw-query-to {} {}", kernel_tests::RESOLVER_TWO, hex(&message))), "EPERM", "QR");
+    message[2] &= 0x7f;
+    apply(compile_with(&plain, "updates: true"));
+    assert_eq!(agent.tell(&format!("raw-query-to {RESOLVER} {}", hex(&message))), "EPERM", "its rule has names");
+    apply(compile_with(&policy(""), "updates: true"));
+    assert_eq!(agent.tell(&format!("raw-query-to {RESOLVER} {}", hex(&message))), "sent");
+    apply(compile(&policy("")));
+    assert_eq!(agent.tell(&format!("raw-query-to {RESOLVER} {}", hex(&message))), "EPERM", "the profile does not say so");
 }

@@ -200,6 +200,17 @@ fn servers_answer_but_open_nothing_rows_2_and_14() {
     assert_eq!(agent.tell("raw-open"), "ok");
     outside(&format!("{} send-udp 9003 10.198.0.2 8888", kernel_tests::probe())).wait().unwrap();
     assert_eq!(agent.tell("raw-send 10.198.0.1 8888 9003"), "EPERM");
+    // A server that connects a socket to each peer answers that peer, from the port that it came to, and nobody else.
+    assert_eq!(agent.tell("server-shared d 9200"), "ok");
+    let mut peer = outside(&format!("{} send-udp 9201 10.198.0.2 9200", kernel_tests::probe()));
+    assert_eq!(agent.tell("echo-connected d"), "replied");
+    peer.wait().unwrap();
+    agent.tell("send peer 10.198.0.1 9201"); // takes along that the peer has closed its port meanwhile
+    assert_eq!(agent.tell("udp-connect peer 10.198.0.1 9202"), "ok");
+    assert_eq!(agent.tell("send peer 10.198.0.1 9202"), "EPERM", "another port of the same peer");
+    assert_eq!(agent.tell("udp c"), "ok");
+    assert_eq!(agent.tell("udp-connect c 10.198.0.1 9201"), "ok");
+    assert_eq!(agent.tell("send c 10.198.0.1 9201"), "EPERM", "from another port of its own");
     // TCP: an accepted connection talks.
     assert_eq!(agent.tell("listen 9100"), "ok");
     let mut peer = outside(&format!("sleep 0.2; echo talk 10.198.0.2 9100 | {} agent", kernel_tests::probe()));

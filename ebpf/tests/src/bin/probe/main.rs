@@ -118,6 +118,10 @@ fn agent() {
                 let socket = client();
                 socket.send_to(&stream::bytes(hex), (RESOLVER, 53)).map_or_else(|e| show(&e), |_| "sent".into())
             }
+            ["raw-query-to", server, hex] => {
+                let socket = client();
+                socket.send_to(&stream::bytes(hex), (*server, 53)).map_or_else(|e| show(&e), |_| "sent".into())
+            }
             ["connect", address, port] => connect(address, port.parse().unwrap()),
             ["udp", name] => {
                 let socket = client();
@@ -142,6 +146,23 @@ fn agent() {
                     Ok((n, from)) => sockets[*name].send_to(&room[..n], from).map_or_else(|e| show(&e), |_| "replied".into()),
                     Err(error) => show(&error),
                 }
+            }
+            // A second socket of the server's port, connected to whoever sends first, answers (DTLS).
+            ["echo-connected", name] => {
+                let (mut room, mut own) = ([0; 64], None);
+                let said = sockets[*name].recv_from(&mut room).and_then(|(n, from)| {
+                    let socket = own.insert(reused(sockets[*name].local_addr()?.port()));
+                    socket.connect(from)?;
+                    socket.send(&room[..n])
+                });
+                sockets.extend(own.map(|socket| ("peer".into(), socket)));
+                said.map_or_else(|e| show(&e), |_| "replied".into())
+            }
+            ["server-shared", name, port] => {
+                let socket = reused(port.parse().unwrap());
+                socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+                sockets.insert((*name).into(), socket);
+                "ok".into()
             }
             ["send", name, address, port] => {
                 let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
@@ -312,6 +333,19 @@ fn agent() {
         println!("{said}");
     }
     drop(raw);
+}
+
+/// A socket of a port that others may have as well (SO_REUSEPORT).
+fn reused(port: u16) -> UdpSocket {
+    // SAFETY: a plain system call; the descriptor is owned at once.
+    let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)) };
+    set(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, &1i32.to_ne_bytes());
+    let mut name = [0u8; 16]; // sockaddr_in
+    name[0] = libc::AF_INET as u8;
+    name[2..4].copy_from_slice(&port.to_be_bytes());
+    // SAFETY: 16 bytes of sockaddr_in.
+    assert_eq!(unsafe { libc::bind(fd.as_raw_fd(), name.as_ptr().cast(), 16) }, 0);
+    fd.into()
 }
 
 /// A raw socket of a family that stays open.
