@@ -212,6 +212,18 @@ fn an_answer_without_time_is_held_row_34() {
     assert_eq!(agent.connect("10.198.0.3", 80), "errno 111", "never under two seconds");
     std::thread::sleep(std::time::Duration::from_millis(2400));
     assert_eq!(agent.connect("10.198.0.3", 80), "EPERM", "and then it is over");
+    // The least time of a chain is that of its end; a time beyond 2^31 is none (RFC 2181 section 8).
+    let target = wire("edge.cdn.test");
+    let chain = [record(&[0xc0, 12], 5, 0, &target), record(&target, 1, 600, &[10, 198, 0, 3])];
+    let beyond = [record(&[0xc0, 12], 1, 1 << 31, &[10, 198, 0, 3])];
+    for records in [&chain[..], &beyond[..]] {
+        let hex: String = answer(&asked, records).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(server.tell(&format!("patch {hex}")), "ok");
+        assert!(agent.resolve(name).starts_with("answer"));
+        assert_eq!(agent.connect("10.198.0.3", 80), "errno 111");
+        std::thread::sleep(std::time::Duration::from_millis(2400));
+        assert_eq!(agent.connect("10.198.0.3", 80), "EPERM");
+    }
 }
 
 /// As many questions as there are places, on one socket and on many: each answer finds its own.

@@ -389,6 +389,10 @@ fn names_without_a_rule_do_not_crowd_out_one_with() {
     assert_eq!(agent.connect("10.200.1.50", 80), "EPERM");
     assert!(agent.resolve("ip-10-200-1-50.example.test").contains("records 1"));
     assert_eq!(agent.connect("10.200.1.50", 80), "connected");
+    for i in 12..24 {
+        assert!(agent.resolve(&format!("ip-10-200-1-50.n{i}.example.test")).contains("records 1"));
+    }
+    assert_eq!(agent.connect("10.200.1.50", 80), "connected", "nor do those that come later");
 }
 
 #[test]
