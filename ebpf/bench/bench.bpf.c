@@ -83,9 +83,9 @@ static __always_inline struct bench_state *prepare_name(struct job *job)
 	if (!name)
 		return NULL;
 	for (int i = 0; i < NAME_BYTES / 8; i++)
-		((__u64 *)job->s->question.name)[i] = lower8(((__u64 *)name->bytes)[i]);
+		((__u64 *)job->s->name)[i] = lower8(((__u64 *)name->bytes)[i]);
 	find_labels(job);
-	job->s->question.name_len = job->s->out;
+	job->s->name_len = job->s->out;
 	return state;
 }
 
@@ -122,9 +122,9 @@ int bench_lpm_lookup(struct __sk_buff *skb)
 	room = bpf_map_lookup_elem(&bench_room, &zero);
 	if (!state || !room)
 		return 1;
-	length = job.s->question.name_len & (NAME_BYTES - 1);
+	length = job.s->name_len & (NAME_BYTES - 1);
 	for (int i = 0; i < NAME_BYTES / 8; i++)
-		((__u64 *)room->bytes)[i] = ((__u64 *)job.s->question.name)[i];
+		((__u64 *)room->bytes)[i] = ((__u64 *)job.s->name)[i];
 	/* Eight bytes at a time, from the end. */
 	for (int i = 0; i < NAME_BYTES / 8; i++)
 		((__u64 *)room->key.bytes)[i] = __builtin_bswap64(*(__u64 *)((__u8 *)room + NAME_BYTES + length - 8 - 8 * i));

@@ -107,6 +107,14 @@ pub fn first_tcx_program(ifindex: u32) -> Result<Option<u32>> {
     }
 }
 
+/// Nanoseconds that a program ran, and how often, while kernel.bpf_stats_enabled is 1. `struct bpf_prog_info`, fields
+/// `run_time_ns` and `run_cnt`.
+pub fn run_time(program: BorrowedFd<'_>) -> Result<(u64, u64)> {
+    let mut info = [0u64; 32];
+    Attributes::new().fd(0, program).word(4, 256).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    Ok((info[24], info[25]))
+}
+
 /// Id of a program. `struct bpf_prog_info`, field `id`.
 pub fn program_id(program: BorrowedFd<'_>) -> Result<u32> {
     let mut info = [0u32; 64];
