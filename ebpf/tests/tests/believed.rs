@@ -209,6 +209,7 @@ fn an_answer_without_time_is_held_row_34() {
     let hex: String = reply.iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(server.tell(&format!("patch {hex}")), "ok");
     assert!(agent.resolve(name).contains("records 1"));
+    std::thread::sleep(std::time::Duration::from_millis(1000));
     assert_eq!(agent.connect("10.198.0.3", 80), "errno 111", "never under two seconds");
     std::thread::sleep(std::time::Duration::from_millis(2400));
     assert_eq!(agent.connect("10.198.0.3", 80), "EPERM", "and then it is over");

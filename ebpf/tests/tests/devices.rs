@@ -174,12 +174,14 @@ fn a_slow_neighbour_is_not_taken_for_one_row_31() {
     let mut agent = node.agent(&workload);
     node.bind(&workload, "app=web");
     cover(&node, "c");
-    sh(&format!("ip -n {} link set veth0 down; ip -n {} neigh flush dev veth0", node.netns("s"), node.netns("c")));
+    sh(&format!("ip -n {} link set veth0 arp off; ip -n {} neigh flush dev veth0", node.netns("s"), node.netns("c")));
     for i in 0..12 {
         agent.tell(&format!("raw-query {}", hex_query(i)));
         std::thread::sleep(std::time::Duration::from_millis(30));
     }
-    sh(&format!("ip -n {} link set veth0 up", node.netns("s")));
+    assert!(node.counter("refusal-passed-by") > 0);
+    std::thread::sleep(std::time::Duration::from_millis(3500)); // three probes: what waited for the neighbour is lost
+    sh(&format!("ip -n {} link set veth0 arp on", node.netns("s")));
     let asked = (0..40).any(|_| agent.resolve("ip-10-200-1-1.example.test").contains("records 1"));
     assert!(asked, "the neighbour is back");
     for _ in 0..8 {
