@@ -61,8 +61,42 @@ static __always_inline int answer_query(struct __sk_buff *skb, __u32 how)
 	return bpf_l4_csum_replace(skb, udp + 6, before, after, 2 | BPF_F_MARK_MANGLED_0);
 }
 
-/* A packet socket of a workload whose policy denies by default. */
-static __always_inline int judge_packet_socket(struct __sk_buff *skb)
+/*
+ * The frame poses as a resolver's answer, or hides what it is behind extension headers: it would teach its neighbours (bypass
+ * row 1), so it is stopped in every mode. Of a fragment that is not the first nobody makes an answer.
+ */
+static __noinline int may_pose(struct __sk_buff *skb, const struct fqdn_image_head *head)
+{
+	bool v4 = skb->protocol == ETHERTYPE_IPV4;
+	union address source;
+	__u32 ports = V6_UDP;
+	__be16 port;
+	__u8 byte;
+
+	if ((!v4 && skb->protocol != ETHERTYPE_IPV6) || !head)
+		return 0;
+	if (bpf_skb_load_bytes(skb, ETHERNET_HEADER + (v4 ? 9 : 6), &byte, 1))
+		return 0;
+	if (byte != PROTO_UDP && byte != PROTO_TCP)
+		return !v4 && (byte == EXT_HOPOPTS || byte == EXT_ROUTING || byte == EXT_FRAGMENT || byte == EXT_AUTH || byte == EXT_DSTOPTS);
+	if (v4) {
+		__be32 address;
+
+		if (bpf_skb_load_bytes(skb, V4_ADDRESSES, &address, 4) || bpf_skb_load_bytes(skb, ETHERNET_HEADER, &byte, 1))
+			return 0;
+		map_v4(&source, address);
+		ports = ETHERNET_HEADER + (byte & 15) * 4;
+	} else if (bpf_skb_load_bytes(skb, V6_ADDRESSES, &source, 16)) {
+		return 0;
+	}
+	return !bpf_skb_load_bytes(skb, ports, &port, 2) && is_dns_port(head, bpf_ntohs(port)) && resolver_entries(head->generation, &source);
+}
+
+/*
+ * A packet socket of a workload whose policy denies by default. None of a bound one sends under our marks, over loopback, or
+ * as a resolver, whatever its mode and policy.
+ */
+static __always_inline int judge_packet_socket(struct __sk_buff *skb, const struct fqdn_node *node)
 {
 	const struct fqdn_image_head *head;
 	__u64 cgroup = bound_ancestor(skb);
@@ -72,6 +106,11 @@ static __always_inline int judge_packet_socket(struct __sk_buff *skb)
 	if (!cgroup)
 		return DEVICE_NEXT;
 	why = open_policy(&job, cgroup, &head);
+	if (skb->ifindex == LOOPBACK_DEVICE || (skb->mark & ~REFUSE_BITS) == node->refuse_mark || skb->mark == node->vouch_mark ||
+	    (!why && may_pose(skb, head))) {
+		count(FQDN_COUNT_PACKET_SOCKET);
+		return DEVICE_DROP;
+	}
 	if (!why && !(job.binding->flags & (FQDN_BINDING_ENFORCED | FQDN_BINDING_DENIES)))
 		return DEVICE_NEXT;
 	return refuse(cgroup, why ? why : FQDN_COUNT_PACKET_SOCKET) == PASS ? DEVICE_NEXT : DEVICE_DROP;
@@ -103,7 +142,7 @@ int fqdn_device(struct __sk_buff *skb)
 		return DEVICE_NEXT;
 	/* First: a packet socket can set a mark, too. */
 	if (sk && (sk->family == FAMILY_PACKET || sk->family == FAMILY_XDP))
-		return judge_packet_socket(skb);
+		return judge_packet_socket(skb, node);
 	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
 		how = skb->mark & REFUSE_BITS;
 		meet(skb);

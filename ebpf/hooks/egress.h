@@ -53,7 +53,9 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 {
 	struct __sk_buff *skb = job->skb;
 	__u32 how = refusal_of(head);
-	int why = how && node->refuse_mark ? await_device(skb, &job->s->flow, sock) : FQDN_COUNT_REFUSAL_SILENT;
+	/* Nobody waits for an answer of a server of whom nothing may be asked; a translation would not turn ours back. */
+	bool awaited = how && node->refuse_mark && !READ_ONCE(job->s->translated) && is_named_server(job);
+	int why = awaited ? await_device(skb, &job->s->flow, sock) : FQDN_COUNT_REFUSAL_SILENT;
 
 	if (why) {
 		count(why);
@@ -61,6 +63,18 @@ static __always_inline int turn_round(struct job *job, const struct fqdn_image_h
 	}
 	skb->mark = node->refuse_mark | how;
 	return PASS;
+}
+
+/*
+ * What audit lets pass was sent all the same: its peer's answer opens nothing, in whatever mode the workload is then.
+ */
+static __noinline int refuse_sent(__u64 cgroup, __u32 reason, const struct fqdn_sock *sock, const struct flow *f)
+{
+	int verdict = refuse(cgroup, reason);
+
+	if (verdict == PASS)
+		mark_asked(sock, f, cgroup);
+	return verdict;
 }
 
 /* What is about to be refused may be a reply to a peer that came in on another socket of the port (SO_REUSEPORT). */
@@ -80,7 +94,7 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	int why;
 
 	if (!load_message(job))
-		return refuse(s->cgroup, FQDN_COUNT_QUERY_MALFORMED);
+		return refuse_sent(s->cgroup, FQDN_COUNT_QUERY_MALFORMED, sock, &s->flow);
 	why = judge_message(job);
 	s->mute = why;
 	if (!why && READ_ONCE(s->other)) {
@@ -91,7 +105,7 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 		count(FQDN_COUNT_QUERY_ALLOWED);
 	else if (!READ_ONCE(s->raw) && !READ_ONCE(s->translated) && is_late_reply(job, sock))
 		return PASS;
-	else if (refuse(s->cgroup, why) == DROP)
+	else if (refuse_sent(s->cgroup, why, sock, &s->flow) == DROP)
 		return why == FQDN_COUNT_QUERY_REFUSED ? turn_round(job, head, node, sock) : DROP;
 	else if (why == FQDN_COUNT_QUERY_MALFORMED)
 		return PASS;
@@ -180,7 +194,7 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 	bool reached = may_reach(job);
 
 	if (!reached && !(sock && may_stay(job, sk, sock)))
-		return is_late_reply(job, sock) ? PASS : refuse(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+		return is_late_reply(job, sock) ? PASS : refuse_sent(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED, sock, &s->flow);
 	mark_asked(sock, &s->flow, s->cgroup);
 	if (sock && !READ_ONCE(s->poses)) {
 		if (reached && s->flow.proto == PROTO_TCP)
@@ -216,12 +230,13 @@ static __noinline int vouch(struct __sk_buff *skb, const struct fqdn_sock *sock,
 }
 
 /* A workload that was bound as a resolver says what a resolver says: answers, from its own address and DNS port. */
-static __noinline int may_serve(struct __sk_buff *skb, const struct flow *f, __u64 cgroup)
+static __noinline int may_serve(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, __u64 cgroup)
 {
 	const struct fqdn_workload *workload = bpf_map_lookup_elem(&workloads, &cgroup);
 	__u8 flags;
 
-	if (!workload || !(workload->flags & FQDN_WORKLOAD_SERVES))
+	/* To who came in; over loopback nobody is written down. */
+	if (!workload || !(workload->flags & FQDN_WORKLOAD_SERVES) || (skb->ifindex != LOOPBACK_DEVICE && !is_reply(f, sock, 0)))
 		return 0;
 	if (f->proto == PROTO_TCP)
 		return !opens_connection(f);
@@ -280,7 +295,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	/* Before everything else that passes, and in audit mode too: what poses as a resolver teaches others. */
 	poses = is_dns_port(head, f.source_port);
 	if (poses && resolver_entries(head->generation, &f.source)) {
-		if (may_serve(skb, &f, cgroup)) {
+		if (may_serve(skb, &f, sock, cgroup)) {
 			count(FQDN_COUNT_ALLOWED_SERVER);
 			return PASS;
 		}
@@ -289,7 +304,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 	why = open_binding(job, cgroup, head);
 	if (why)
-		return refuse(cgroup, why);
+		return refuse_sent(cgroup, why, sock, &f);
 	enforced = job->binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job->binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
@@ -299,9 +314,11 @@ int fqdn_egress(struct __sk_buff *skb)
 
 	translated = !raw && is_translated(skb, head, &f, &asked);
 	dns = translated || is_dns_port(head, f.dest_port) || (sock && f.proto == PROTO_TCP && (sock->flags & FQDN_SOCK_STREAM));
-	/* A stub of the workload's own is its own business; one that the profile names is a resolver like any other. */
-	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw &&
-	    !(dns && resolver_entries(head->generation, &f.dest))) {
+	/*
+	 * A stub of the workload's own is its own business; a resolver's address is like any other, on every port: behind the one
+	 * that is translated to the engine listens on another (bypass row 47).
+	 */
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw && !resolver_entries(head->generation, &f.dest)) {
 		count(FQDN_COUNT_ALLOWED_LOCAL);
 		return PASS;
 	}
@@ -310,7 +327,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 	if (forged && enforced)
-		return refuse(cgroup, FQDN_COUNT_NEIGHBOUR_FORGED);
+		return refuse(cgroup, FQDN_COUNT_NEIGHBOUR_FORGED); /* no datagram */
 	if (f.proto == PROTO_TCP && sk->state == STATE_LISTEN) {
 		if (!is_handshake(skb, &f))
 			return refuse(cgroup, FQDN_COUNT_LISTENER_DATA);
@@ -324,16 +341,16 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 	/* Several datagrams, or pages that the sender may still write to (sendfile, MSG_ZEROCOPY). */
 	if (enforced && dns && f.proto == PROTO_UDP && (skb->gso_segs > 1 || skb->data_end - skb->data < skb->len))
-		return refuse(cgroup, FQDN_COUNT_QUERY_SEGMENTED);
+		return refuse_sent(cgroup, FQDN_COUNT_QUERY_SEGMENTED, sock, &f);
 
 	why = begin(job, head, cgroup, sock, &f);
 	if (why)
-		return refuse(cgroup, why);
+		return refuse_sent(cgroup, why, sock, &f);
 	job->s->raw = raw;
 	job->s->poses = poses;
 	job->s->translated = translated;
 	if (!follow_translation(job, &asked)) {
-		verdict = refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED);
+		verdict = refuse_sent(cgroup, FQDN_COUNT_ADDRESS_REFUSED, sock, &f);
 	} else if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f, cgroup);

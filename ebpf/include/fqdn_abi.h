@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x324b14466e27d223ULL
+#define FQDN_ABI 0xd23dc78030b2bb82ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -61,7 +61,8 @@
 #define FQDN_PENDING_WAYS 4U /* Places of a page among which a question chooses. */
 #define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
 #define FQDN_LEARNED_MOST 0x10000U /* Elements of `learned`. */
-#define FQDN_RESERVED 256U /* Of them, those that every workload has for itself. */
+#define FQDN_RESERVED 256U /* Most of them that a workload has for itself: half of all, divided by the number of workloads. */
+#define FQDN_RESERVED_LEAST 16U /* A workload that would have fewer for itself is not bound. */
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
 #define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time. */

@@ -45,11 +45,19 @@ static __always_inline int give_room(__u64 cgroup, __u64 name, __u32 share)
 	return 0;
 }
 
+/* Elements that each workload has for itself: half of all go round. image/src/abi.rs says the same to the loader. */
+static __always_inline __u32 reserved(const struct fqdn_node *node)
+{
+	__u32 each = FQDN_LEARNED_MOST / 2 / (node->workloads ? node->workloads : 1);
+
+	return each < FQDN_RESERVED ? each : FQDN_RESERVED;
+}
+
 static __always_inline int take_common(const struct fqdn_node *node)
 {
 	__u32 zero = 0;
 	__u64 *common = bpf_map_lookup_elem(&pool, &zero);
-	__s64 most = (__s64)FQDN_LEARNED_MOST - (__s64)node->workloads * FQDN_RESERVED;
+	__s64 most = (__s64)FQDN_LEARNED_MOST - (__s64)node->workloads * reserved(node);
 
 	if (!common)
 		return 0;
@@ -68,7 +76,7 @@ static __always_inline int try_room(struct scratch *s, struct fqdn_usage *used, 
 
 	s->fresh.learnable &= ~COMMON;
 	if (have < (granted ? FQDN_LEARNED_QUOTA : FQDN_IDLE_QUOTA)) {
-		if (granted && take_share(&used->own, FQDN_RESERVED))
+		if (granted && take_share(&used->own, reserved(node)))
 			return 1;
 		if (take_common(node)) {
 			s->fresh.learnable |= COMMON;

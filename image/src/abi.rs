@@ -220,8 +220,10 @@ constants! {
     LEARNED_QUOTA: u32 = 4_096;
     /// Elements of `learned`.
     LEARNED_MOST: u32 = 65_536;
-    /// Of them, those that every workload has for itself.
+    /// Most of them that a workload has for itself: half of all, divided by the number of workloads.
     RESERVED: u32 = 256;
+    /// A workload that would have fewer for itself is not bound.
+    RESERVED_LEAST: u32 = 16;
     /// Most addresses learned for one workload that no rule lets it reach.
     IDLE_QUOTA: u32 = 256;
     /// Counts of addresses by name that a workload has; a name may hold a quarter of the share.

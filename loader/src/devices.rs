@@ -19,6 +19,10 @@ const ETHER: u16 = 1;
 /// `ARPHRD_LOOPBACK`.
 const LOOPBACK: u16 = 772;
 
+/// Most namespaces of a workload, and devices of a namespace, that are covered: a workload can make as many as it likes.
+const NAMESPACES: usize = 16;
+const DEVICES: usize = 64;
+
 /// Which network namespace a workload's devices are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Netns {
@@ -47,6 +51,9 @@ pub fn namespaces(given: Option<&Path>, cgroup: &Path) -> Vec<Netns> {
     let mut seen = Vec::new();
     let mut found = Vec::new();
     for file in files {
+        if found.len() == NAMESPACES {
+            break;
+        }
         let is = fs::read_link(&file).or_else(|_| fs::metadata(&file).map(|m| PathBuf::from(format!("net:[{}]", m.ino()))));
         let Ok(is) = is else { continue }; // the process has ended
         if seen.contains(&is) {
@@ -133,7 +140,7 @@ fn is_first(pins: &Pins, ifindex: u32) -> bool {
 pub struct Covered {
     /// Devices that have the program.
     pub devices: usize,
-    /// Devices of another kind than Ethernet and loopback: queries refused there get no answer.
+    /// Devices of another kind than Ethernet and loopback, or beyond the first 64: queries refused there get no answer.
     pub others: usize,
 }
 
@@ -144,6 +151,10 @@ fn cover_here(pins: &Pins) -> Result<Covered> {
     let mut covered = Covered { devices: 0, others: 0 };
     for device in bpfsys::devices().map_err(|e| fail(&e))? {
         let kind = match device.kind {
+            _ if covered.devices == DEVICES => {
+                covered.others += 1;
+                continue;
+            }
             ETHER => DEVICE_ETHERNET,
             LOOPBACK => DEVICE_LOOPBACK,
             _ => {

@@ -53,6 +53,9 @@ fn of_process(process: u32) -> Result<Vec<Socket>> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for task in entries(&format!("/proc/{process}/task")) {
+        if task != process && bpfsys::shares_files(process, task) {
+            continue; // or thousands of threads would each be asked for the same
+        }
         for fd in entries(&format!("/proc/{process}/task/{task}/fd")) {
             let link = fs::read_link(format!("/proc/{process}/task/{task}/fd/{fd}")).unwrap_or_default();
             let name = link.to_string_lossy().into_owned();

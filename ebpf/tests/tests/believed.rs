@@ -117,6 +117,30 @@ fn what_audit_learns_is_what_enforcement_would_row_27() {
     assert_eq!(agent.connect("10.200.3.3", 80), "EPERM");
 }
 
+/// Whom audit let it speak to, it spoke to first: under enforcement their answers open nothing.
+#[test]
+fn peers_of_audit_are_refused_afterwards_row_27() {
+    let (node, workload) = node("peers");
+    node.bind_as(&workload, "app=web", true);
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("udp u"), "ok");
+    assert_eq!(agent.tell("send u 10.198.0.1 7777"), "sent", "refused, and passed");
+    assert_eq!(agent.tell("receive u"), "received");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.tell("send u 10.198.0.1 7777"), "EPERM");
+}
+
+/// A packet socket in a namespace of the workload's own, made after it was bound, keeps nobody from binding it more strictly.
+#[test]
+fn what_a_bound_workload_opens_does_not_keep_it_from_enforcement_row_29() {
+    let (node, workload) = node("veto");
+    node.bind_as(&workload, "app=web", true);
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("packet-open"), "ok");
+    node.bind(&workload, "app=web");
+    assert_eq!(agent.connect("10.200.1.1", 80), "EPERM");
+}
+
 /// Sockets that are older than the programs: they find out where they are by themselves.
 #[test]
 fn sockets_older_than_the_programs_know_their_namespace_row_28() {

@@ -167,6 +167,24 @@ fn a_program_before_ours_is_noticed_row_31() {
     }
 }
 
+/// Refused queries to somebody who is no server wait for a neighbour that never answers: nobody else's answers wait with them.
+#[test]
+fn queries_to_nobody_do_not_silence_others_row_31() {
+    let (node, workload) = node("nobody");
+    let other = node.workload("other");
+    node.bind(&workload, "app=web");
+    node.bind(&other, "app=web");
+    let (mut agent, mut beside) = (node.agent(&workload), node.agent(&other));
+    cover(&node, "c");
+    for i in 0..20 {
+        assert_eq!(agent.tell(&format!("raw-query-to 10.198.0.77 {}", hex_query(i))), "EPERM");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    for _ in 0..6 {
+        assert!(beside.resolve("www.evil.test").contains("rcode 3"));
+    }
+}
+
 /// Many queries on their way to a neighbour that is slow to answer are not another's program.
 #[test]
 fn a_slow_neighbour_is_not_taken_for_one_row_31() {

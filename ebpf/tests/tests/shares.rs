@@ -104,7 +104,7 @@ fn a_workload_without_room_is_not_bound_row_39() {
     let (node, workload) = node("room", &["ip-10-*.example.test"]);
     node.unbind(&workload);
     let workloads = node.pins.map("workloads").unwrap();
-    let most = u64::from(abi::LEARNED_MOST / abi::RESERVED);
+    let most = u64::from(abi::LEARNED_MOST / 2 / abi::RESERVED_LEAST);
     for id in 1..=most {
         workloads.set(&(u64::MAX - id).to_le_bytes(), Workload::zeroed().bytes()).unwrap();
     }

@@ -97,6 +97,8 @@ fn dockers_resolver_row_47() {
     assert_eq!(node.counter("query-refused"), 0);
     assert!(!agent.tell("resolve www.evil.test 127.0.0.11").contains("records 1"));
     assert_eq!(node.counter("query-refused"), 1);
+    // Straight to the port that the engine listens on: no question, so like any other address.
+    assert_eq!((agent.tell("udp q"), agent.tell("send q 127.0.0.11 40053")), ("ok".into(), "EPERM".into()));
     // Behind the engine's back: a raw frame from its address, under the very mark that it bears.
     let mark = node.pins.node().unwrap().vouch_mark;
     let from = ("127.0.0.11".parse().unwrap(), 53);
@@ -105,6 +107,10 @@ fn dockers_resolver_row_47() {
     assert_eq!(agent.tell(&format!("packet-send lo {hex} {mark}")), "errno 105");
     assert_eq!(agent.tell("udp m"), "ok");
     assert_eq!((agent.tell(&format!("mark m {mark}")), agent.tell("send m 10.200.1.3 7777")), ("ok".into(), "EPERM".into()));
+    node.bind_as(&workload, "app=web", true);
+    assert_eq!(agent.tell(&format!("packet-send lo {hex} {mark}")), "errno 105", "nor in audit mode, for later");
+    assert_eq!(agent.tell(&format!("packet-send lo {hex}")), "errno 105");
+    node.bind(&workload, "app=web");
     // After the engine: the workload's own server in its place.
     drop(engine);
     assert_eq!(agent.tell("serve 127.0.0.11:40053"), "ok");
