@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xd23dc78030b2bb82ULL
+#define FQDN_ABI 0xddbf3c5fa789f4afULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -86,6 +86,7 @@
 #define FQDN_SETTLE_SLICE 192U /* Most of them that one run of the sweep's timer settles. */
 #define FQDN_SETTLE_MS 10U /* Milliseconds between two runs while there is something to settle: every other one does. */
 #define FQDN_SWEEP_SLICE 192U /* Most items a sweep visits in one run of the timer. */
+#define FQDN_SWEEP_CROWDED 0x20000U /* Items in the sweep's queue from which on it hurries. */
 #define FQDN_HURRY_US 500U /* Microseconds between two runs of the sweep, once round its queue after a workload has ended. */
 #define FQDN_SWEEP_MS 50U /* Milliseconds between two runs of the sweep, while there is nothing to settle. */
 
@@ -587,14 +588,14 @@ _Static_assert(__builtin_offsetof(struct fqdn_owned_key, netns) == 16, "offset")
 struct fqdn_owned {
 	__u32 next; /* Where the next address is written down. */
 	__u32 pad; /* Zero. */
-	__u16 by_name[256]; /* Addresses of the names that have this hash. */
+	__u32 by_name[256]; /* Addresses of the names that have this hash. */
 	struct fqdn_owned_key ring[4096]; /* The addresses, the last ones that were learned. */
 };
-_Static_assert(sizeof(struct fqdn_owned) == 98824, "size");
+_Static_assert(sizeof(struct fqdn_owned) == 99336, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_owned, ring) == 520, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, ring) == 1032, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {

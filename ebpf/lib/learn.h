@@ -18,8 +18,14 @@ _Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key)
 /* What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. */
 static __always_inline int queue_sweep(const void *item)
 {
-	if (bpf_map_push_elem(&sweep, item, BPF_ANY) == 0)
+	__u32 at = POOL_QUEUED;
+	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
+
+	if (bpf_map_push_elem(&sweep, item, BPF_ANY) == 0) {
+		if (queued)
+			__sync_fetch_and_add(queued, 1);
 		return 1;
+	}
 	count(FQDN_COUNT_SWEEP_LOST);
 	return 0;
 }

@@ -124,10 +124,12 @@ struct {
 	PINNED;
 } owned SEC(".maps");
 
-/* How many elements of `learned` are taken of what is common. */
+/* How many elements of `learned` are taken of what is common; how many items wait in `sweep`. */
+#define POOL_COMMON 0
+#define POOL_QUEUED 1
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 	PINNED;
@@ -281,6 +283,7 @@ struct clock {
 	__u32 unsettled; /* a place of `recent` is taken */
 	__u32 place;     /* of `recent`, where the next run begins */
 	__u32 hurries;   /* until the mark that was put into the queue comes round */
+	__u64 popped;    /* items that left the queue since the last run, less those that came back */
 	__u64 gone;      /* of the workloads that have ended, those that it hurries for, or has */
 };
 

@@ -20,7 +20,7 @@
 /* What was used within this time does not give way. */
 #define IN_USE (5 * 1000000000ULL)
 
-static __always_inline __u16 *held_by_name(struct fqdn_owned *own, __u64 name)
+static __always_inline __u32 *held_by_name(struct fqdn_owned *own, __u64 name)
 {
 	return &own->by_name[name >> 32 & (FQDN_OWNED_NAMES - 1)];
 }
@@ -39,9 +39,9 @@ static __always_inline int give_room(__u64 cgroup, __u64 name, __u32 share)
 		__sync_fetch_and_add(&used->own, -1);
 	if (common && (share & COMMON))
 		__sync_fetch_and_add(common, -1);
-	/* About: two CPUs may lose one of each other's, and a bucket is several names'. */
-	if (own && *held_by_name(own, name))
-		*held_by_name(own, name) -= 1;
+	/* A workload that was bound anew counts from nothing. */
+	if (own && READ_ONCE(*held_by_name(own, name)))
+		__sync_fetch_and_add(held_by_name(own, name), -1);
 	return 0;
 }
 
@@ -111,7 +111,7 @@ APART int take_room(struct scratch *s)
 		return ROOM_NONE_FOR_NAME;
 	if (!try_room(s, used, node))
 		return ROOM_NONE;
-	*held_by_name(own, s->fresh.name) += 1;
+	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
 	/* In the place of what gave way: so that all that is held can be drawn. */
 	at = s->slot ? s->slot - 1 : __sync_fetch_and_add(&own->next, 1);
 	at &= FQDN_LEARNED_QUOTA - 1;

@@ -52,6 +52,7 @@ static long sweep_step(__u32 i, struct clock **context)
 
 	if (bpf_map_pop_elem(&sweep, &item))
 		return 1;
+	clock->popped++;
 	if (item.cgroup == ROUND) {
 		clock->hurries = 0;
 		return 0;
@@ -86,23 +87,35 @@ static long sweep_step(__u32 i, struct clock **context)
 		}
 	}
 again:
-	if (bpf_map_push_elem(&sweep, &item, BPF_ANY))
+	if (bpf_map_push_elem(&sweep, &item, BPF_ANY) == 0)
+		clock->popped--;
+	else
 		count(FQDN_COUNT_SWEEP_LOST);
 	return 0;
 }
 
-/* A workload has ended: the queue is worked off at once, as far as it is long now. */
+/*
+ * A workload has ended, or items of what gave way fill the queue: it is worked off at once, as far as it is long now. An item of
+ * what is gone is dropped when it is visited.
+ */
 static __always_inline void begin_round(struct clock *value)
 {
 	struct fqdn_sweep_item mark = { .cgroup = ROUND };
-	__u32 zero = 0;
+	__u32 zero = 0, at = POOL_QUEUED;
 	const __u64 *deaths = bpf_map_lookup_elem(&gone, &zero);
+	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
 
-	if (!deaths || value->hurries || *deaths == value->gone)
+	if (!deaths || !queued)
+		return;
+	__sync_fetch_and_add(queued, -value->popped);
+	value->popped = 0;
+	if (value->hurries || (*deaths == value->gone && *queued < FQDN_SWEEP_CROWDED))
 		return;
 	value->gone = *deaths;
-	if (bpf_map_push_elem(&sweep, &mark, BPF_ANY) == 0)
+	if (bpf_map_push_elem(&sweep, &mark, BPF_ANY) == 0) {
 		value->hurries = 1;
+		value->popped--;
+	}
 }
 
 static __always_inline __u64 next_run(const struct clock *value)

@@ -270,6 +270,8 @@ constants! {
     SETTLE_MS: u32 = 10;
     /// Most items a sweep visits in one run of the timer.
     SWEEP_SLICE: u32 = 192;
+    /// Items in the sweep's queue from which on it hurries.
+    SWEEP_CROWDED: u32 = 131_072;
     /// Microseconds between two runs of the sweep, once round its queue after a workload has ended.
     HURRY_US: u32 = 500;
     /// Milliseconds between two runs of the sweep, while there is nothing to settle.
@@ -719,15 +721,15 @@ records! {
         16 netns: u64,
     }
     /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
-    Owned "owned" 98824 {
+    Owned "owned" 99336 {
         /// Where the next address is written down.
         0 next: u32,
         /// Zero.
         4 pad: u32,
         /// Addresses of the names that have this hash.
-        8 by_name: [u16; 256],
+        8 by_name: [u32; 256],
         /// The addresses, the last ones that were learned.
-        520 ring: [OwnedKey; 4096],
+        1032 ring: [OwnedKey; 4096],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {

@@ -452,6 +452,11 @@ fn reset_share(node: &Node) {
     for key in usage.keys().unwrap() {
         usage.remove(&key).unwrap();
     }
+    let owned = node.pins.map("owned").unwrap();
+    for key in owned.keys().unwrap() {
+        owned.set(&key, &vec![0; size_of::<abi::Owned>()]).unwrap();
+    }
+    node.pins.map("pool").unwrap().set(&0u32.to_le_bytes(), &0u64.to_le_bytes()).unwrap();
 }
 
 fn answered(agent: &mut Agent, how: &str, server: &str, query: &[u8], count: usize) -> String {

@@ -262,6 +262,7 @@ fn a_million_names_of_one_workload_leave_the_others_alone_row_18() {
     node.settled();
     let held = node.pins.map("learned").unwrap().keys().unwrap().len();
     assert!(held <= 2 * fqdn_image::abi::LEARNED_QUOTA as usize, "{held}");
+    assert_eq!(node.counter("sweep-lost"), 0, "what gave way does not fill the sweep's queue");
     let longest = node.pins.node().unwrap().sweep_longest;
     println!("longest slice of the sweep: {} us", longest / 1000);
 }
