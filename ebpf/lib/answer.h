@@ -240,25 +240,6 @@ static __noinline int forget_unless_more(struct job *job, int why)
 	return 0;
 }
 
-/*
- * A rule lets the workload reach what has the question's name, on some port. Of a question under another image nobody knows
- * without its bytes; it counts as if.
- */
-static __noinline int is_granted(struct job *job)
-{
-	const struct fqdn_pending *question = job->question;
-	struct scratch *s = job->s;
-
-	if (!question || question->generation != s->generation)
-		return 1;
-	judge_one(s, question->class);
-	s->usage = USE_REACH;
-	s->any_port = 1;
-	s->with_any = 0;
-	s->with_star = s->has_star && question->plain;
-	return judge(job);
-}
-
 /* The answer to the question of `job`; gives the reason to count. */
 static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
 {
@@ -281,7 +262,7 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
 	s->name_key = hash_name(job->question->name.bytes, &job->question->name.len, node->secret, s->cgroup);
 	s->name_kept = NAME_NOT_LOOKED_FOR;
-	s->granted = is_granted(job);
+	s->granted = NOT_KNOWN;
 	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
 	s->holds_from = s->now | ((1ULL << 28) - 1);
 	bpf_loop(s->got, learn_step, job, 0);

@@ -72,12 +72,35 @@ static __always_inline bool keeps_name(struct scratch *s, struct fqdn_name *own)
 	return s->name_kept == NAME_KEPT;
 }
 
+/*
+ * A rule lets the workload reach what has the question's name, on some port. Of a question under another image nobody knows
+ * without its bytes; it counts as if.
+ */
+static __noinline int is_granted(struct job *job)
+{
+	const struct fqdn_pending *question = job->question;
+	struct scratch *s = job->s;
+
+	if (!question || question->generation != s->generation)
+		return 1;
+	judge_one(s, question->class);
+	s->usage = USE_REACH;
+	s->any_port = 1;
+	s->with_any = 0;
+	s->with_star = s->has_star && question->plain;
+	return judge(job);
+}
+
 /* `learnable` = no rule is needed, under the image of the name's class. */
 static __always_inline int may_learn(struct job *job)
 {
 	struct scratch *s = job->s;
-	int needs = needs_rule(job);
+	int needs;
 
+	/* Once for an answer, and only where something is new. */
+	if (s->granted == NOT_KNOWN)
+		s->granted = is_granted(job);
+	needs = needs_rule(job);
 	s->fresh.learnable = (!needs && s->fresh.generation == s->generation ? LEARNABLE : 0) | (s->granted ? GRANTED : 0);
 	return !needs || is_named_address(job);
 }
