@@ -86,7 +86,7 @@ say "3. a workload: curl in a fresh cgroup, bound as app=web in shop"
 try() {
     local start end out
     start=$(date +%s%N)
-    out=$(load run --keep-caps --labels app=web --namespace shop -- ip netns exec $client curl -sS -m 5 "$1" 2>&1)
+    out=$(load run --netns "/run/netns/$client" --keep-caps --labels app=web --namespace shop -- ip netns exec $client curl -sS -m 5 "$1" 2>&1)
     end=$(date +%s%N)
     printf '  %-28s %4d ms  %s\n' "$1" $(((end - start) / 1000000)) "$(echo "$out" | tail -n 1)"
 }
@@ -100,7 +100,7 @@ cat > "$work/client.sh" <<'CLIENT'
 for _ in $(seq 30); do curl -s -o /dev/null -m 1 http://www.example.test/ && printf o || printf x; sleep 0.1; done
 CLIENT
 printf '  '
-load run --keep-caps --labels app=web --namespace shop -- ip netns exec $client sh "$work/client.sh" &
+load run --netns "/run/netns/$client" --keep-caps --labels app=web --namespace shop -- ip netns exec $client sh "$work/client.sh" &
 running=$!
 sleep 1.3; load apply "$work/two.img" --resolvers 10.199.0.1 >/dev/null && printf '|new|'
 sleep 1.2; load rollback >/dev/null && printf '|old|'

@@ -27,6 +27,7 @@ pub fn cycle(arguments: &[String]) {
                     let n = n + first;
                     let (a, b) = (n >> 8 & 255, n & 255);
                     let name = format!("ip-10-200-{a}-{b}.n{n}.example.test");
+                    let mut answer = String::new();
                     let known = if over_tcp {
                         if dns.is_none() {
                             stream::open(RESOLVER, 53, &mut dns);
@@ -38,10 +39,11 @@ pub fn cycle(arguments: &[String]) {
                         let sent = stream::send(connection, &[&hex]);
                         sent == "sent" && stream::read(connection, 1) == format!("{}:0:1", n as u8)
                     } else {
-                        patiently(&name, n as u16).contains("records 1")
+                        answer = patiently(&name, n as u16);
+                        answer.contains("records 1")
                     };
                     let to = format!("10.200.{a}.{b}");
-                    let said = if known { connect(&to, 80) } else { "not resolved".into() };
+                    let said = if known { connect(&to, 80) } else { format!("not resolved: {answer}") };
                     if said != "connected" {
                         eprintln!("{name}: {said}");
                         failures.fetch_add(1, Ordering::Relaxed);
@@ -53,9 +55,9 @@ pub fn cycle(arguments: &[String]) {
     println!("cycles {total} failures {}", failures.into_inner());
 }
 
-/// Again, where a datagram was lost: what is looked for is an answer that taught nothing.
+/// Again, where a datagram was lost, longer than any flood lasts: what is looked for is an answer that taught nothing.
 fn patiently(name: &str, id: u16) -> String {
-    (0..5).map(|_| resolve(&client(), name, RESOLVER, id, 1)).find(|said| said != "timeout").unwrap_or_default()
+    (0..20).map(|_| resolve(&client(), name, RESOLVER, id, 1)).find(|said| said != "timeout").unwrap_or_default()
 }
 
 /// Asks so many fresh names and waits for no single answer; reads what comes.
