@@ -132,7 +132,6 @@ codes! {
         "toFQDNs: [{matchPattern: \"*.example.com\"}]" => "toFQDNs: [{matchPattern: \"*.example.com\"}, {matchName: example.com}]";
     SharedAddresses "shared-addresses" Notice "Addresses of a content network serve many customers. Allowing one name there allows its addresses, and with them every name on the same ones.";
     SameSelector "same-selector" Notice "Two policies select the same workloads. They add up: what either allows is allowed.";
-    CnamesChain "cnames-chain" Warning "`cnames: chain` credits an address to every name on the way to it. The image carries the choice; the kernel programs of this version credit the question only, which is narrower.";
     Shadowed "shadowed" Warning "A rule that never counts, because another one before it or beside it says as much already.";
     NotLogged "not-logged" Notice "Rules that only write a log line do nothing here.";
     DenyInside "deny-inside" Notice "Destinations inside the cluster are not known here: to deny some of them is left to the CNI.";

@@ -369,6 +369,8 @@ pub struct VerdictRow {
     pub from: String,
     /// A name; without a port the question is whether it may be resolved.
     pub name: Option<String>,
+    /// Names that the answer leads through, in order: the targets of its CNAMEs.
+    pub cnames: Option<Vec<String>>,
     /// An address.
     pub address: Option<String>,
     /// `443/tcp`.

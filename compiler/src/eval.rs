@@ -13,6 +13,8 @@ pub enum Question {
     Resolve(WireName),
     /// May it connect to what this name resolved to?
     ReachName(WireName, Port),
+    /// May it connect to what the first of these names resolved to, by CNAMEs that led through the others?
+    ReachChain(Vec<WireName>, Port),
     /// May it connect to this address?
     ReachAddress(u128, Port),
 }
@@ -50,11 +52,10 @@ impl Rules {
     fn allows(&self, grant: &Grant, question: &Question) -> bool {
         match question {
             Question::Resolve(name) => matches!(grant.usage, Usage::Ask(_)) && self.names(grant.what, name),
-            Question::ReachName(name, port) => {
-                grant.usage == Usage::Reach
-                    && !self.is_dns(*port)
-                    && self.names(grant.what, name)
-                    && self.ports_hold(grant.ports, *port)
+            Question::ReachName(name, port) => self.reaches(grant, name, *port),
+            Question::ReachChain(names, port) => {
+                let credited = if self.chain { names.len() } else { 1 };
+                names.iter().take(credited).any(|name| self.reaches(grant, name, *port))
             }
             Question::ReachAddress(address, port) if self.is_dns(*port) => {
                 let server = matches!(grant.usage, Usage::Ask(Servers::Addresses(n)) if self.holds(n, *address));
@@ -65,6 +66,10 @@ impl Rules {
                 grant.usage == Usage::Reach && inside && self.ports_hold(grant.ports, *port)
             }
         }
+    }
+
+    fn reaches(&self, grant: &Grant, name: &WireName, port: Port) -> bool {
+        grant.usage == Usage::Reach && !self.is_dns(port) && self.names(grant.what, name) && self.ports_hold(grant.ports, port)
     }
 
     fn is_dns(&self, port: Port) -> bool {

@@ -30,6 +30,8 @@ pub struct Rules {
     pub dns_ports: Vec<u16>,
     /// Addresses that no answer may teach.
     pub never: Vec<Cidr>,
+    /// An address is credited to every name of the chain that led to it, not to the question alone.
+    pub chain: bool,
 }
 
 /// What the rules of one subject ask for besides their grants.
@@ -326,6 +328,7 @@ impl Lower<'_> {
         grants.sort_unstable();
         grants.dedup();
         Rules {
+            chain: self.profile.chain,
             subjects,
             patterns,
             addresses: addresses.into_iter().map(|(set, ())| set).collect(),

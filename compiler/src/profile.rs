@@ -161,11 +161,6 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         }
     }
     profile.chain = document.cnames == Some(Cnames::Chain);
-    if profile.chain {
-        let span = at(&[Step::Key("cnames")]);
-        let message = "the kernel programs of this version credit the question only";
-        findings.at(Code::CnamesChain, source, span, message, "narrower than written", "");
-    }
     profile.updates = document.updates.unwrap_or(false);
     profile.refuse = document.refuse.unwrap_or_default();
     if let Some(texts) = &document.never_learn {

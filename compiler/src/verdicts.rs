@@ -85,9 +85,23 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
             }
         };
         let port = row.port.as_deref().map(parse_port);
+        let chain: Option<Vec<&String>> = row.cnames.as_ref().map(|cnames| row.name.iter().chain(cnames).collect());
         let question = match (&row.name, &row.address, port) {
             (_, _, Some(None)) => {
                 fail("the port is not like `443/tcp`".into());
+                continue;
+            }
+            (Some(_), None, Some(Some(port))) if chain.is_some() => {
+                match chain.iter().flatten().map(|name| WireName::parse(name)).collect() {
+                    Ok(names) => Question::ReachChain(names, port),
+                    Err(why) => {
+                        fail(format!("no name: {why}"));
+                        continue;
+                    }
+                }
+            }
+            _ if chain.is_some() => {
+                fail("`cnames` go with a name and a port".into());
                 continue;
             }
             (Some(name), None, port) => match (WireName::parse(name), port.flatten()) {
@@ -135,6 +149,7 @@ pub fn check(row: &Row, image: &Image, rules: &Rules) -> Vec<String> {
     let verdict = match &row.question {
         Question::Resolve(name) => image.may_resolve(&subjects, name),
         Question::ReachName(name, port) => image.may_reach(&subjects, name, *port),
+        Question::ReachChain(names, port) => image.may_reach_chain(&subjects, names, *port),
         Question::ReachAddress(address, port) => image.may_reach_address(&subjects, *address, *port),
     };
     let allowed = !matches!(verdict, Verdict::Deny(_));

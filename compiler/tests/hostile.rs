@@ -52,7 +52,6 @@ fn profiles_that_contradict_themselves() {
     says(&with(&format!("{head}clusterCIDRs: [10.0.0.0/8]\n")), 1, "`inCluster` is missing");
     says(&with(&format!("{head}ttl: {{min: 2h, max: 1h}}\n")), 1, "the least ttl");
     says(&with(&format!("{head}ttl: {{min: soon}}\n")), 1, "no duration");
-    says(&with(&format!("{head}cnames: chain\n")), 0, "credit the question only");
     says(&with(&format!("{head}resolver: []\n")), 1, "did you mean `resolvers`?");
     says(&with(""), 1, "the profile is empty");
 }

@@ -7,7 +7,7 @@ use fqdn_image::labels::{Labels, Requirement, Selector};
 use fqdn_image::{Image, Pattern, WireName, compare, dump};
 use fqdnc::diagnostic::Findings;
 use fqdnc::eval::Question;
-use fqdnc::policy::{Destination, Egress, Policy, PortRule, Ports, Rule};
+use fqdnc::policy::{Destination, Egress, Policy, PortRule, Ports, Profile, Rule};
 use fqdnc::source::Source;
 use fqdnc::{lower, plan, profile};
 use proptest::prelude::*;
@@ -56,8 +56,9 @@ fn image(rules: &[Rule]) -> Option<(lower::Rules, Image)> {
         alone: false,
         filters: false,
     });
-    let rules = lower::lower(policies.collect(), &profile::default());
-    let tables = plan::plan(&rules, &profile::default()).ok()?;
+    let profile = Profile { chain: rules.len() % 2 == 0, ..profile::default() };
+    let rules = lower::lower(policies.collect(), &profile);
+    let tables = plan::plan(&rules, &profile).ok()?;
     let image = Image::decode(fqdn_image::encode::encode(&tables).unwrap()).unwrap();
     Some((rules, image))
 }
@@ -79,6 +80,9 @@ proptest! {
                 let reach = !matches!(image.may_reach(&subjects, name, port), Verdict::Deny(_));
                 prop_assert_eq!(reach, rules.answer(&labels, &Question::ReachName(name.clone(), port)).0);
             }
+            let port = Port { proto: 6, port };
+            let reach = !matches!(image.may_reach_chain(&subjects, &names, port), Verdict::Deny(_));
+            prop_assert_eq!(reach, rules.answer(&labels, &Question::ReachChain(names.clone(), port)).0);
         }
     }
 

@@ -51,6 +51,7 @@ static __always_inline void follow(struct scratch *s, __u32 at, __u32 ttl)
 	s->met |= bit;
 	s->cnames++;
 	s->owner_at = at;
+	note_link(s, at);
 	if (ttl < s->min_ttl)
 		s->min_ttl = ttl;
 }
@@ -151,6 +152,7 @@ static __noinline int read_answer(struct job *job)
 	s->broken = 0;
 	s->budget = NAMES_BUDGET;
 	s->cnames = 0;
+	s->credited_n = 0;
 	s->astray = 0;
 	s->others = 0;
 	s->tangled = 0;
@@ -164,12 +166,47 @@ static __noinline int read_answer(struct job *job)
 	return s->got ? 0 : FQDN_COUNT_ANSWER_EMPTY;
 }
 
+/* What is learned from here on is learned for the name of `question`, which is ours until its place is given back. */
+static __always_inline void credit_name(struct scratch *s, const struct fqdn_name *name)
+{
+	s->name_key = hash_name(name->bytes, &name->len, s->secret, s->cgroup);
+	s->name_kept = NAME_NOT_LOOKED_FOR;
+	s->granted = NOT_KNOWN;
+	s->learning = 0;
+}
+
+/* The next name of the chain in the question's stead, as if it had been asked for. 0 = there is none that can be read. */
+static __always_inline int credit_next(struct job *job)
+{
+	struct fqdn_pending *question = job->question;
+	struct scratch *s = job->s;
+
+	if (!question || s->credit >= s->credited_n || !read_name(s, s->credited_at[s->credit & (CREDITED_MAX - 1)]))
+		return 0;
+	s->credit++;
+	question->name.len = s->read.len;
+	ROLLED for (int k = 0; k < NAME_WORDS; k++)
+		((__u64 *)question->name.bytes)[k] = ((const __u64 *)s->read.bytes)[k];
+	bring_name(s, &s->read);
+	walk_again(job);
+	question->class = s->class;
+	question->plain = s->plain;
+	question->generation = class_generation(job);
+	credit_name(s, &question->name);
+	return 1;
+}
+
 static long learn_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 at = s->address_at[i & (FQDN_ADDRESSES_MAX - 1)];
-	__u32 ttl = s->address_ttl[i & (FQDN_ADDRESSES_MAX - 1)], why;
+	__u32 at, ttl, why, next;
 
+	if (s->learning >= s->got && !credit_next(job))
+		return 1;
+	next = s->learning & (FQDN_ADDRESSES_MAX - 1);
+	s->learning = next + 1;
+	at = s->address_at[next];
+	ttl = s->address_ttl[next];
 	if (at & ADDRESS_IS_V6) {
 		at &= FQDN_MESSAGE_MAX - 1;
 		__builtin_memcpy(s->flow.dest.bytes, s->message + at, 16);
@@ -260,13 +297,14 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 	forget_question(job->question); /* its place; what stands there is ours until we give it back */
 	if (!job->question)
 		return FQDN_COUNT_ANSWER_UNSOLICITED;
-	s->name_key = hash_name(job->question->name.bytes, &job->question->name.len, node->secret, s->cgroup);
-	s->name_kept = NAME_NOT_LOOKED_FOR;
-	s->granted = NOT_KNOWN;
+	credit_name(s, &job->question->name);
+	s->credit = 0;
+	if (!(head->flags & FQDN_IMAGE_CHAIN))
+		s->credited_n = 0;
 	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
 	s->holds_from = s->now | ((1ULL << 28) - 1);
-	bpf_loop(s->got, learn_step, job, 0);
-	if (s->more)
+	bpf_loop(s->credited_n ? CREDITS_MAX : s->got, learn_step, job, 0);
+	if (s->more || s->got * (1 + s->credited_n) > CREDITS_MAX)
 		count(FQDN_COUNT_ANSWER_MORE);
 	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
 }

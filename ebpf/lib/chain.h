@@ -55,6 +55,7 @@ static long link_step(__u32 i, struct job *job)
 	link->target = target;
 	link->ttl = ttl_of(&record);
 	link->used = 0;
+	link->at = record.at;
 	return 0;
 broken:
 	s->broken = 1;
@@ -108,6 +109,7 @@ static long chain_step(__u32 i, struct job *job)
 		s->min_ttl = link->ttl;
 	link->used = 1;
 	s->chain_name = link->target;
+	note_link(s, link->at);
 	return 0;
 }
 
@@ -144,6 +146,7 @@ static __always_inline int read_chain(struct job *job, __u32 first)
 	if (s->broken)
 		return 0;
 	s->chain_name = name_at(s, DNS_HEADER);
+	s->credited_n = 0;
 	s->min_ttl = MOST_TTL;
 	bpf_loop(LINKS_MAX + 1, chain_step, job, 0);
 	if (s->broken)

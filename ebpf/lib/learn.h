@@ -205,7 +205,41 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 	return done;
 }
 
+/*
+ * The room of `fresh` becomes that of the address's element, which no rule let reach so far, and whose own is given back. 0 = the
+ * element has such room already, or is gone.
+ */
+APART int take_over(struct scratch *s)
+{
+	struct fqdn_learned_key key;
+	struct fqdn_learned *value;
+	__u64 first;
+	__u32 share;
+	int idle;
+
+	if (!s)
+		return 0;
+	key = s->learned_key; /* as in `find_name` */
+	value = bpf_map_lookup_elem(&learned, &key);
+	if (!value)
+		return 0;
+	bpf_spin_lock(&value->lock);
+	first = value->first;
+	share = value->share;
+	idle = is_same_element(value, &key) && !(share & GRANTED) && (s->fresh.learnable & GRANTED);
+	if (idle) {
+		value->first = s->fresh.name;
+		value->share = s->fresh.learnable & (GRANTED | COMMON);
+	}
+	bpf_spin_unlock(&value->lock);
+	if (idle)
+		give_room(key.cgroup, first, share);
+	return idle;
+}
+
 /* The name joins the address's element, which is looked for again: a lock is taken only of what a map holds. */
+#define BESIDE 1
+#define BESIDE_IDLE 2 /* and it takes room of those that no rule lets reach, which the name is not */
 APART int learn_beside(struct scratch *s, const struct fqdn_name *name)
 {
 	struct fqdn_learned_key key;
@@ -221,6 +255,8 @@ APART int learn_beside(struct scratch *s, const struct fqdn_name *name)
 	bpf_spin_lock(&value->lock);
 	done = is_same_element(value, &key) && (value->carried == s->fresh.name ? carries(value, name) : s->name_kept == NAME_KEPT) &&
 	       add_name(value, &s->fresh, s->now);
+	if (done)
+		done = (s->fresh.learnable & GRANTED) && !(value->share & GRANTED) ? BESIDE_IDLE : BESIDE;
 	bpf_spin_unlock(&value->lock);
 	return done;
 }
@@ -366,8 +402,17 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 		if (!keeps_name(s, &job->question->name))
 			return FQDN_COUNT_NAMES_FULL;
 	}
+	switch (learn_beside(s, &job->question->name)) {
+	case BESIDE:
+		return FQDN_COUNT_ADDRESS_LEARNED;
+	case BESIDE_IDLE: /* where there is no other room, it stays */
+		s->slot = 0;
+		if (take_room(s) == ROOM_TAKEN && !take_over(s))
+			give_back_room(s);
+		return FQDN_COUNT_ADDRESS_LEARNED;
+	}
 	/* Alone, after all: the sweep may just have ended the element, and removed it. */
-	return learn_beside(s, &job->question->name) || learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
+	return learn_alone(job) ? FQDN_COUNT_ADDRESS_LEARNED : FQDN_COUNT_LEARNED_FULL;
 }
 
 #endif

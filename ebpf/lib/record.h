@@ -60,6 +60,17 @@ static __always_inline __u32 hold(const struct scratch *s, __u32 ttl)
 	return ttl < LEAST_HOLD ? LEAST_HOLD : ttl;
 }
 
+/* The chain goes on to the name at `at`; more than there is room for are not credited. */
+static __always_inline void note_link(struct scratch *s, __u32 at)
+{
+	__u32 n = s->credited_n;
+
+	if (n >= CREDITED_MAX)
+		return;
+	s->credited_at[n & (CREDITED_MAX - 1)] = at;
+	s->credited_n = n + 1;
+}
+
 static __always_inline void collect(struct scratch *s, const struct record *r)
 {
 	__u32 i = s->got, held = hold(s, ttl_of(r));

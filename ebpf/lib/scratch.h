@@ -35,6 +35,9 @@ _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size
 /* Most links of a chain that is not in order, and most of them that are out of order. */
 #define LINKS_MAX 64
 #define ASTRAY_MAX 16
+/* Names of a chain that are credited beside the question (`cnames: chain`); most addresses times names that are learned then. */
+#define CREDITED_MAX 16
+#define CREDITS_MAX 1024
 
 struct scratch {
 	__u64 busy;
@@ -145,8 +148,11 @@ struct scratch {
 	__u32 links_n, link_at, link_found;
 	struct link {
 		__u64 owner, target;
-		__u32 ttl, used;
+		__u32 ttl, used, at; /* `at` = where the target's name stands */
 	} links[LINKS_MAX];
+	/* the chain's names, to which the addresses are credited as well, one after the other */
+	__u32 credited_at[CREDITED_MAX];
+	__u32 credited_n, credit, learning;
 	__u32 longest;     /* seconds for which one of the addresses holds */
 	__u32 options;
 	struct {

@@ -53,8 +53,13 @@ static __noinline int settle(struct scratch *s)
 	s->name_kept = NAME_NOT_LOOKED_FOR;
 	if (value->carried != s->name_key)
 		keeps_name(s, &s->read);
-	if (!learn_beside(s, &s->read))
+	switch (learn_beside(s, &s->read)) {
+	case 0:
 		return 0;
+	case BESIDE_IDLE:
+		if (take_over(s))
+			return 1;
+	}
 	give_back_room(s);
 	return 1;
 }

@@ -70,6 +70,14 @@ impl Image {
         self.verdict(subjects, &selectors, |grant| self.reaches(grant, port), "name-not-allowed")
     }
 
+    /// The same of an answer whose CNAMEs led from the first of these names through the others.
+    pub fn may_reach_chain(&self, subjects: &Subjects, names: &[WireName], port: Port) -> Verdict {
+        let credited = if self.head.flags & abi::IMAGE_CHAIN == 0 { 1 } else { names.len() };
+        let verdicts = names.iter().take(credited).map(|name| self.may_reach(subjects, name, port));
+        let denied = |verdict: &Verdict| matches!(verdict, Verdict::Deny(_));
+        verdicts.reduce(|best, other| if denied(&best) { other } else { best }).unwrap_or(Verdict::Deny("no-name"))
+    }
+
     /// May the workload connect to this address, were no name learned for it?
     pub fn may_reach_address(&self, subjects: &Subjects, address: u128, port: Port) -> Verdict {
         let selectors = self.address_selectors(address);

@@ -9,7 +9,7 @@ use fqdnc::diagnostic::Findings;
 use fqdnc::eval::Question;
 use fqdnc::source::Source;
 use fqdnc::verdicts;
-use kernel_tests::packet::{query, tcp, udp};
+use kernel_tests::packet::{answer, query, record, tcp, udp};
 use kernel_tests::{CLIENT, Dice, Node, RESOLVER, compile, web_policy};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
@@ -145,21 +145,18 @@ fn tables(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
-fn verdict_tables_hold_in_the_kernel() {
+/// The tables of the repository, each with the image of the policies beside it.
+fn tables_and_images() -> Vec<(PathBuf, Vec<verdicts::Row>, Image)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut paths = Vec::new();
     for dir in ["policies", "golden/accept"] {
         tables(&root.join(dir), &mut paths);
     }
     paths.sort();
-    assert!(paths.len() >= 2, "tables are there");
     let read = |path: &Path| Source::new(path.to_string_lossy(), fs::read_to_string(path).unwrap());
-    let egress = Egress::new("verdicts", &compile(&web_policy(&["a.example.test"])));
-    let (mut rows, mut left_out, mut wrong) = (0, 0, Vec::new());
-    for path in &paths {
+    let both = paths.into_iter().map(|path| {
         let mut findings = Findings::default();
-        let table = verdicts::read(&read(path), &mut findings).unwrap();
+        let table = verdicts::read(&read(&path), &mut findings).unwrap();
         let folder = path.parent().unwrap();
         let profile = table.profile.as_ref().map(|name| read(&folder.join(name)));
         let profile = fqdnc::load_profile(profile.as_ref(), &mut findings).unwrap();
@@ -173,18 +170,33 @@ fn verdict_tables_hold_in_the_kernel() {
         let sources: Vec<Source> = files.iter().map(|f| read(f)).collect();
         let compiled = fqdnc::compile(&sources, &profile, "default", &mut findings)
             .unwrap_or_else(|| panic!("{path:?}: {}", kernel_tests::errors(&findings)));
-        let image = Image::decode(compiled.bytes).unwrap();
-        egress.node.apply(&image);
-        for row in &table.rows {
-            let told = fqdn_load::bind::Told {
-                path: egress.cgroup.clone(),
-                namespace: row.namespace.clone(),
-                labels: row.label_text.clone(),
-                ..Default::default()
-            };
-            fqdn_load::bind::bind(&egress.node.pins, &told).unwrap();
+        (path, table.rows, Image::decode(compiled.bytes).unwrap())
+    });
+    both.collect()
+}
+
+fn bind_as_row(node: &Node, cgroup: &Path, row: &verdicts::Row) {
+    let (namespace, labels) = (row.namespace.clone(), row.label_text.clone());
+    let told = fqdn_load::bind::Told { path: cgroup.to_owned(), namespace, labels, ..Default::default() };
+    fqdn_load::bind::bind(&node.pins, &told).unwrap();
+}
+
+fn line(path: &Path, row: &verdicts::Row, got: bool) -> String {
+    format!("{}:{}: {}: kernel says {}", path.display(), row.line, row.text, if got { "allow" } else { "deny" })
+}
+
+#[test]
+fn verdict_tables_hold_in_the_kernel() {
+    let tables = tables_and_images();
+    assert!(tables.len() >= 2, "tables are there");
+    let egress = Egress::new("verdicts", &compile(&web_policy(&["a.example.test"])));
+    let (mut rows, mut left_out, mut wrong) = (0, 0, Vec::new());
+    for (path, table, image) in &tables {
+        egress.node.apply(image);
+        for row in table {
+            bind_as_row(&egress.node, &egress.cgroup, row);
             let got = match &row.question {
-                Question::Resolve(name) => egress.may_resolve(&image, name),
+                Question::Resolve(name) => egress.may_resolve(image, name),
                 Question::ReachName(name, port) => {
                     let subjects = image.subjects_of(&row.labels);
                     let plain = ["203.0.113.77", "198.18.7.7", "192.0.2.200"].map(addr);
@@ -195,30 +207,70 @@ fn verdict_tables_hold_in_the_kernel() {
                         continue;
                     };
                     let taught = egress.teach(name, address);
-                    let got = egress.may_reach(&image, address, *port);
+                    let got = egress.may_reach(image, address, *port);
                     egress.forget(taught);
                     got
                 }
+                Question::ReachChain(..) => continue, // below, by answers
                 Question::ReachAddress(address, port) => {
                     let v6 = Ipv6Addr::from(*address);
-                    egress.may_reach(&image, v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
+                    egress.may_reach(image, v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
                 }
             };
             rows += 1;
             if got != row.allow {
-                wrong.push(format!(
-                    "{}:{}: {}: kernel says {}",
-                    path.display(),
-                    row.line,
-                    row.text,
-                    if got { "allow" } else { "deny" }
-                ));
+                wrong.push(line(path, row, got));
             }
         }
     }
-    println!("{rows} rows of {} tables, {left_out} left out", paths.len());
+    println!("{rows} rows of {} tables, {left_out} left out", tables.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(rows > 20);
+}
+
+/// Names that an answer leads through, in the chain's order and against it: a live answer, and then a flow.
+#[test]
+fn chains_of_the_tables_hold_in_the_kernel() {
+    let (node, mut server) = Node::new("chains", &compile(&web_policy(&["a.example.test"]))).with_responder();
+    let (mut asked, mut wrong) = (0u8, Vec::new());
+    for (path, table, image) in &tables_and_images() {
+        let chains = table.iter().filter_map(|row| match &row.question {
+            Question::ReachChain(names, port) => Some((row, names, port)),
+            _ => None,
+        });
+        for (row, names, port) in chains {
+            node.apply(image);
+            for backwards in [false, true] {
+                asked += 1;
+                let workload = node.workload(&format!("w{asked}"));
+                bind_as_row(&node, &workload, row);
+                let mut agent = node.agent(&workload);
+                let query = query(7, names[0].wire(), 1);
+                let mut records: Vec<Vec<u8>> =
+                    names.windows(2).map(|link| record(link[0].wire(), 5, 60, link[1].wire())).collect();
+                records.push(record(names.last().unwrap().wire(), 1, 60, &[10, 200, 7, asked]));
+                if backwards {
+                    records.reverse();
+                }
+                assert_eq!(server.tell(&format!("patch {}", hex(&answer(&query, &records)))), "ok");
+                assert!(agent.tell(&format!("ask udp {RESOLVER} {} 1", hex(&query))).starts_with("answer"), "{}", row.text);
+                let address = format!("10.200.7.{asked}");
+                let got = match port.proto {
+                    6 => agent.connect(&address, port.port) != "EPERM", // nobody listens there
+                    _ => agent.tell("udp u") == "ok" && agent.tell(&format!("send u {address} {}", port.port)) == "sent",
+                };
+                if got != row.allow {
+                    wrong.push(line(path, row, got));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(asked >= 20);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 const WORDS: &[&str] = &[
