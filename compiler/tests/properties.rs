@@ -56,7 +56,7 @@ fn image(rules: &[Rule]) -> Option<(lower::Rules, Image)> {
         alone: false,
         filters: false,
     });
-    let profile = Profile { chain: rules.len() % 2 == 0, ..profile::default() };
+    let profile = Profile { chain: rules.len().is_multiple_of(2), ..profile::default() };
     let rules = lower::lower(policies.collect(), &profile);
     let tables = plan::plan(&rules, &profile).ok()?;
     let image = Image::decode(fqdn_image::encode::encode(&tables).unwrap()).unwrap();

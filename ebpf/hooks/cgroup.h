@@ -66,6 +66,7 @@ int fqdn_cgroup_rmdir(struct bpf_raw_tracepoint_args *ctx)
 	__sync_fetch_and_add(&node->epoch, 1);
 	bpf_loop(FQDN_PENDING_PAGES, forget_page, &cgroup, 0);
 	bpf_map_delete_elem(&spoken, &cgroup);
+	bpf_map_delete_elem(&peers, &cgroup);
 	bpf_map_delete_elem(&owned, &cgroup);
 	deaths = bpf_map_lookup_elem(&gone, &zero);
 	if (deaths)

@@ -31,19 +31,32 @@ static __always_inline void read_remote(struct bpf_sock_ops *ctx, union address 
 	}
 }
 
-/* A connection that came in from outside; its peer's SYN was seen on a device other than loopback. */
+/* The device that the packet at hand came in by; 0 = none, or not known. */
+static __always_inline __s32 device_behind(struct bpf_sock_ops *ctx)
+{
+	const struct bpf_sock_ops_kern *op = (void *)ctx;
+	struct sk_buff *packet;
+	__s32 device;
+
+	if (READ_KERNEL(packet, op->skb) || !packet || READ_KERNEL(device, packet->skb_iif))
+		return 0;
+	return device;
+}
+
+/*
+ * A connection that came in from outside: the packet that completes the handshake came by a device other than loopback, so its
+ * peer has heard us. Kept with the socket, where no other peer can crowd it out (bypass row 43).
+ */
 static __always_inline void mark_accepted(struct bpf_sock_ops *ctx, struct fqdn_sock *sock)
 {
-	struct fqdn_inbound_key key = {};
+	__s32 device = device_behind(ctx);
 	union address peer;
 
 	read_remote(ctx, &peer);
-	inbound_key(&key, sock->netns, &peer, bpf_ntohl(ctx->remote_port), ctx->local_port, PROTO_TCP);
-	if (!bpf_map_lookup_elem(&inbound, &key))
+	if (!device || device == LOOPBACK_DEVICE || is_loopback(&peer) || !sock->netns)
 		return;
-	bpf_map_delete_elem(&inbound, &key);
 	__builtin_memcpy(sock->peer, peer.bytes, 16);
-	sock->peer_port = key.port;
+	sock->peer_port = bpf_ntohl(ctx->remote_port);
 	set_flags(sock, FQDN_SOCK_ACCEPTED);
 }
 

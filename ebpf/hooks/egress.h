@@ -80,7 +80,7 @@ static __noinline int refuse_sent(__u64 cgroup, __u32 reason, const struct fqdn_
 /* What is about to be refused may be a reply to a peer that came in on another socket of the port (SO_REUSEPORT). */
 static __always_inline bool is_late_reply(struct job *job, const struct fqdn_sock *sock)
 {
-	if (job->s->flow.proto != PROTO_UDP || !is_reply(&job->s->flow, sock, 0))
+	if (job->s->flow.proto != PROTO_UDP || !is_reply(&job->s->flow, sock, job->s->cgroup, 0))
 		return false;
 	count(FQDN_COUNT_ALLOWED_REPLY);
 	return true;
@@ -197,13 +197,13 @@ static __always_inline int judge_packet(struct job *job, struct bpf_sock *sk, st
 		return is_late_reply(job, sock) ? PASS : refuse_sent(s->cgroup, FQDN_COUNT_ADDRESS_REFUSED, sock, &s->flow);
 	mark_asked(sock, &s->flow, s->cgroup);
 	if (sock && !READ_ONCE(s->poses)) {
-		if (reached && s->flow.proto == PROTO_TCP)
+		if (reached && may_outlive(s, sock))
 			keep_socket_name(job, sk, sock);
 		/* Judged again, and marked, before the filter can have forgotten to whom the workload spoke. */
 		if (s->flow.proto == PROTO_UDP && (!s->expiry || s->expiry > s->now + MARKED_AGAIN))
 			s->expiry = s->now + MARKED_AGAIN;
 		/* Looked for again soon: its address is in use, and does not give way. */
-		if (s->flow.proto == PROTO_UDP && reached && s->reached_name && s->expiry > s->now + IN_USE / 2)
+		if (s->flow.proto == PROTO_UDP && (!reached || s->reached_name) && s->expiry > s->now + IN_USE / 2)
 			s->expiry = s->now + IN_USE / 2;
 		/* An established TCP connection outlives the address's time; a new one begins with a SYN and is judged. */
 		remember_allow(sock, &s->flow, s->cgroup, s->generation, job->binding->version, epoch, s->flow.proto == PROTO_TCP ? 0 : s->expiry);
@@ -236,7 +236,7 @@ static __noinline int may_serve(struct __sk_buff *skb, const struct flow *f, con
 	__u8 flags;
 
 	/* To who came in; over loopback nobody is written down. */
-	if (!workload || !(workload->flags & FQDN_WORKLOAD_SERVES) || (skb->ifindex != LOOPBACK_DEVICE && !is_reply(f, sock, 0)))
+	if (!workload || !(workload->flags & FQDN_WORKLOAD_SERVES) || (skb->ifindex != LOOPBACK_DEVICE && !is_reply(f, sock, cgroup, 0)))
 		return 0;
 	if (f->proto == PROTO_TCP)
 		return !opens_connection(f);
@@ -335,7 +335,7 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 	/* A raw socket hears what others were sent: peers of others are none of its own. */
-	if (!raw && is_reply(&f, sock, FQDN_SOCK_HEARD)) {
+	if (!raw && is_reply(&f, sock, cgroup, FQDN_SOCK_HEARD)) {
 		count(FQDN_COUNT_ALLOWED_REPLY);
 		return PASS;
 	}

@@ -12,22 +12,19 @@
  * A peer from outside that we have not spoken to: its packet opens the way back. On a connected datagram socket it only keeps
  * open what it opened before (DTLS, QUIC: a server connects a socket to each peer).
  */
-static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, __u64 owner, __u64 cgroup, bool opens)
+static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, struct fqdn_sock *sock, __u64 cgroup)
 {
-	struct fqdn_inbound fresh = { .time = present_time() };
-	struct fqdn_inbound_key key = {};
-	struct fqdn_inbound *peer;
+	struct fqdn_node *node = the_node();
+	struct fqdn_peers *own;
 
-	if (skb->ifindex == LOOPBACK_DEVICE || is_loopback(&f->source) || !owner)
+	if (skb->ifindex == LOOPBACK_DEVICE || is_loopback(&f->source) || !node || !sock || !sock->netns)
 		return;
-	if (f->proto == PROTO_UDP && spoke_first(cgroup, &f->source, f->source_port, owner))
+	hear_flow(sock, f);
+	if (spoke_first(cgroup, &f->source, f->source_port, sock->netns))
 		return;
-	inbound_key(&key, owner, &f->source, f->source_port, f->dest_port, f->proto);
-	peer = bpf_map_lookup_elem(&inbound, &key);
-	if (peer)
-		peer->time = fresh.time;
-	else if (opens)
-		bpf_map_update_elem(&inbound, &key, &fresh, BPF_NOEXIST);
+	own = bpf_map_lookup_elem(&peers, &cgroup);
+	if (own)
+		hear_peer(own, inbound_hash(node, &f->source, f->source_port, f->dest_port, sock->netns), !(sock->flags & FQDN_SOCK_CONNECTED));
 }
 
 /*
@@ -140,8 +137,6 @@ int fqdn_ingress(struct __sk_buff *skb)
 	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark)
 		return PASS;
 	if (f.proto == PROTO_TCP) {
-		if (sk->state == STATE_LISTEN && opens_connection(&f))
-			note_inbound(skb, &f, sock ? sock->netns : 0, cgroup, true);
 		if (!sock || !(sock->flags & FQDN_SOCK_STREAM) || skb->len <= f.payload || !came_from_afar(skb, &f, sock, cgroup))
 			return PASS;
 		segment.node = node;
@@ -155,7 +150,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	if (!is_dns_port(head, f.source_port)) {
 		if (sock) {
-			note_inbound(skb, &f, sock->netns, cgroup, !(sock->flags & FQDN_SOCK_CONNECTED));
+			note_inbound(skb, &f, sock, cgroup);
 			if (!(sock->flags & FQDN_SOCK_HEARD))
 				set_flags(sock, FQDN_SOCK_HEARD);
 		}

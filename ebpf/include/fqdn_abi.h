@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xddbf3c5fa789f4afULL
+#define FQDN_ABI 0x030dcc37b5fb2084ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -69,7 +69,10 @@
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
-#define FQDN_INBOUND_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
+#define FQDN_PEER_MS 60000U /* Milliseconds for which a peer that sent to us may be answered. */
+#define FQDN_PEERS 2048U /* Peers of a workload that may be answered over UDP, a power of two. */
+#define FQDN_PEER_WAYS 4U /* Places among which a peer chooses; the one heard longest ago gives way. */
+#define FQDN_SILENT_MS 30000U /* Milliseconds after which a UDP flow whose peer is silent ends with its name's time. */
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
 #define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
@@ -679,8 +682,9 @@ struct fqdn_learned_name {
 	__u64 generation; /* Image that `class` belongs to. */
 	__u64 expiry; /* End, CLOCK_BOOTTIME nanoseconds. */
 	__u32 class; /* Class of the name. */
-	__u16 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
-	__u16 learnable; /* Bit 0 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. The others are the programs' own. */
+	__u8 plain; /* 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector. */
+	__u8 learnable; /* Bit 0 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. The others are the programs' own. */
+	__u16 held; /* Minutes from the answer to the end, rounded up; 0 = not known. */
 };
 _Static_assert(sizeof(struct fqdn_learned_name) == 32, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, name) == 0, "offset");
@@ -688,7 +692,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned_name, generation) == 8, "o
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, expiry) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, class) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned_name, plain) == 28, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_learned_name, learnable) == 30, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, learnable) == 29, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned_name, held) == 30, "offset");
 
 /* Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed. */
 struct fqdn_learned {
@@ -767,8 +772,10 @@ struct fqdn_sock {
 	__u32 queued; /* Length of the send queue, as a sequence number, by what passed the program of `streams`. */
 	__u32 tgid; /* That process. */
 	__u32 pad3; /* Zero. */
+	__u64 heard; /* Last datagram of the flow in `addr`, CLOCK_BOOTTIME nanoseconds. */
+	__u64 lasts; /* Until when that flow may outlive its name's time; 0 = it may not. */
 };
-_Static_assert(sizeof(struct fqdn_sock) == 152, "size");
+_Static_assert(sizeof(struct fqdn_sock) == 168, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, seq) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, flags) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, netns) == 8, "offset");
@@ -792,28 +799,17 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, pad2) == 138, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, queued) == 140, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, tgid) == 144, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_sock, pad3) == 148, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, heard) == 152, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_sock, lasts) == 160, "offset");
 
-/* Key of `inbound`: a peer that a server may answer. */
-struct fqdn_inbound_key {
-	__u64 owner; /* Cookie of the network namespace; a socket that closes leaves its port to the next. */
-	__u8 addr[16]; /* Peer. */
-	__u16 port; /* Its port. */
-	__u16 local_port; /* Our port. */
-	__u32 proto; /* IP protocol. */
+/* Value of `peers`, by workload, made when it is bound: who has sent to it over UDP, and may be answered. */
+struct fqdn_peers {
+	__u64 hash[2048]; /* Keyed hash of network namespace, peer, its port and ours; 0 = the place is free. */
+	__u64 time[2048]; /* Last datagram of that peer, CLOCK_BOOTTIME nanoseconds. */
 };
-_Static_assert(sizeof(struct fqdn_inbound_key) == 32, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, owner) == 0, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, addr) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, port) == 24, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, local_port) == 26, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound_key, proto) == 28, "offset");
-
-/* Value of `inbound`. */
-struct fqdn_inbound {
-	__u64 time; /* Last packet of the peer, CLOCK_BOOTTIME nanoseconds. */
-};
-_Static_assert(sizeof(struct fqdn_inbound) == 8, "size");
-_Static_assert(__builtin_offsetof(struct fqdn_inbound, time) == 0, "offset");
+_Static_assert(sizeof(struct fqdn_peers) == 32768, "size");
+_Static_assert(__builtin_offsetof(struct fqdn_peers, hash) == 0, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_peers, time) == 16384, "offset");
 
 /* Value of `spoken`, by workload: a filter of the peers to which it spoke first, so that their packets open nothing. */
 struct fqdn_spoken {

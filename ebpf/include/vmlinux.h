@@ -271,7 +271,13 @@ struct net_device {
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
+	int skb_iif;
 	unsigned long _nfct;
+} RELOCATED;
+
+/* include/linux/filter.h: what a struct bpf_sock_ops is */
+struct bpf_sock_ops_kern {
+	struct sk_buff *skb;
 } RELOCATED;
 
 /* include/uapi/linux/netfilter.h */

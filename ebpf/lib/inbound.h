@@ -5,38 +5,6 @@
 
 #include "workload.h"
 
-static __always_inline void inbound_key(struct fqdn_inbound_key *key, __u64 owner, const union address *peer, __u16 port, __u16 local, __u32 proto)
-{
-	key->owner = owner;
-	__builtin_memcpy(key->addr, peer->bytes, 16);
-	key->port = port;
-	key->local_port = local;
-	key->proto = proto;
-}
-
-/* The peer's datagrams have come in, we did not speak first, and the last one is not long ago. */
-static __noinline int came_in(const struct fqdn_sock *sock, const struct flow *f)
-{
-	struct fqdn_inbound_key key = {};
-	struct fqdn_inbound *peer;
-
-	if (!sock || !sock->netns)
-		return 0;
-	inbound_key(&key, sock->netns, &f->dest, f->dest_port, f->source_port, f->proto);
-	peer = bpf_map_lookup_elem(&inbound, &key);
-	return peer && (__s64)(present_time() - peer->time) < (__s64)(FQDN_INBOUND_MS * 1000000ULL);
-}
-
-/* The reply of a server, by a socket with these flags: TCP by the accepted socket's peer, UDP by the peer's last packet. */
-static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock *sock, __u32 flags)
-{
-	if (!sock)
-		return 0;
-	if (f->proto == PROTO_TCP)
-		return (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
-	return f->proto == PROTO_UDP && (sock->flags & flags) == flags && came_in(sock, f);
-}
-
 #define SPOKEN_WORDS (FQDN_SPOKEN_BITS / 64)
 #define SPOKEN_AT_ONCE 16
 /* Nanoseconds for which a flow may be passed without a mark: half of what a mark lasts at least. */
@@ -47,6 +15,89 @@ _Static_assert(sizeof(((struct fqdn_spoken *)0)->bits) == 2 * SPOKEN_WORDS * 8, 
 static __always_inline __u64 peer_hash(const struct fqdn_node *node, const union address *peer, __u16 port, __u64 netns)
 {
 	return mix(mix(mix(peer->half[0] ^ node->secret[0]) ^ peer->half[1] ^ node->secret[1]) ^ netns ^ (__u64)port << 48);
+}
+
+/* A datagram of the peer of the flow that the socket's cache allows: it is not over yet, whatever its name's time says. */
+static __always_inline void hear_flow(struct fqdn_sock *sock, const struct flow *f)
+{
+	__u64 now = present_time();
+
+	if ((sock->flags & FQDN_SOCK_CONNECTED) && sock->proto == PROTO_UDP && sock->port == f->source_port && sock->source_port == f->dest_port &&
+	    same_address(sock->addr, &f->source) && now - sock->heard > SECOND)
+		sock->heard = now;
+}
+
+/*
+ * A peer and our port, in a network namespace; never 0. By the namespace and not by the socket: one that closes leaves its port to
+ * the next.
+ */
+static __always_inline __u64 inbound_hash(const struct fqdn_node *node, const union address *peer, __u16 port, __u16 local, __u64 netns)
+{
+	return mix(peer_hash(node, peer, port, netns) ^ (__u64)local << 32) | 1;
+}
+
+#define SET_OF(hash) ((hash) >> 1 & (FQDN_PEERS - FQDN_PEER_WAYS))
+
+/*
+ * The peer has sent to us, just now; `opens` = also if it had not lately. The place of who was heard longest ago is taken, a
+ * peer of the same workload (bypass row 43).
+ */
+static __always_inline void hear_peer(struct fqdn_peers *own, __u64 hash, bool opens)
+{
+	__u64 first = SET_OF(hash), oldest = first, now = present_time();
+
+	ROLLED for (__u32 way = 0; way < FQDN_PEER_WAYS; way++) {
+		__u64 at = (first + way) & (FQDN_PEERS - 1);
+
+		OPAQUE(at);
+		at &= FQDN_PEERS - 1;
+		if (READ_ONCE(own->hash[at]) == hash) {
+			READ_ONCE(own->time[at]) = now;
+			return;
+		}
+		if (own->time[at] < own->time[oldest & (FQDN_PEERS - 1)])
+			oldest = at;
+	}
+	if (!opens)
+		return;
+	oldest &= FQDN_PEERS - 1;
+	READ_ONCE(own->hash[oldest]) = hash;
+	READ_ONCE(own->time[oldest]) = now;
+}
+
+/* The peer's datagrams have come in, we did not speak first, and the last one is not long ago. */
+APART int came_in(const struct fqdn_sock *sock, const struct flow *f, __u64 cgroup)
+{
+	struct fqdn_node *node = the_node();
+	struct fqdn_peers *own;
+	__u64 hash, first;
+
+	if (!sock || !f || !node || !sock->netns)
+		return 0;
+	own = bpf_map_lookup_elem(&peers, &cgroup);
+	if (!own)
+		return 0;
+	hash = inbound_hash(node, &f->dest, f->dest_port, f->source_port, sock->netns);
+	first = SET_OF(hash);
+	ROLLED for (__u32 way = 0; way < FQDN_PEER_WAYS; way++) {
+		__u64 at = (first + way) & (FQDN_PEERS - 1);
+
+		OPAQUE(at);
+		at &= FQDN_PEERS - 1;
+		if (READ_ONCE(own->hash[at]) == hash)
+			return (__s64)(present_time() - READ_ONCE(own->time[at])) < (__s64)(FQDN_PEER_MS * 1000000ULL);
+	}
+	return 0;
+}
+
+/* The reply of a server, by a socket with these flags: TCP by the accepted socket's peer, UDP by the peer's last packet. */
+static __always_inline int is_reply(const struct flow *f, const struct fqdn_sock *sock, __u64 cgroup, __u32 flags)
+{
+	if (!sock)
+		return 0;
+	if (f->proto == PROTO_TCP)
+		return (sock->flags & FQDN_SOCK_ACCEPTED) && sock->peer_port == f->dest_port && same_address(sock->peer, &f->dest);
+	return f->proto == PROTO_UDP && (sock->flags & flags) == flags && came_in(sock, f, cgroup);
 }
 
 struct forgetting {

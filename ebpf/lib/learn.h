@@ -6,7 +6,6 @@
 #include "reach.h"
 #include "share.h"
 
-#define SECOND 1000000000ULL
 /* Words of a binding's `learned`, and bits of one that say it is full: three quarters. */
 #define SEEN_WORDS 128
 #define SEEN_MOST 48
@@ -105,6 +104,14 @@ static __always_inline int may_learn(struct job *job)
 	return !needs || is_named_address(job);
 }
 
+/* Rounded up: what is counted back from the end comes before the answer. 0 = more than the field holds. */
+static __always_inline __u16 minutes(__u64 span)
+{
+	__u64 whole = span / MINUTE + 1;
+
+	return whole >> 16 ? 0 : whole;
+}
+
 /* What gives way first: a free place, or a name that is over; then one that no rule lets reach; then what ends first. */
 static __always_inline __u64 rank(const struct fqdn_learned_name *entry, __u64 now)
 {
@@ -127,6 +134,7 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 		if (entry->name == fresh->name) {
 			if (entry->expiry < fresh->expiry)
 				entry->expiry = fresh->expiry;
+			entry->held = minutes(entry->expiry - now);
 			entry->generation = fresh->generation;
 			entry->class = fresh->class;
 			entry->plain = fresh->plain;
@@ -152,6 +160,7 @@ static __always_inline int add_name(struct fqdn_learned *value, const struct fqd
 	first->class = fresh->class;
 	first->plain = fresh->plain;
 	first->learnable = fresh->learnable;
+	first->held = fresh->held;
 	return 1;
 }
 
@@ -195,6 +204,7 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 		done = entry->expiry >= fresh->expiry;
 		if (!done && (value->carried == fresh->name ? carries(value, &question->name) : s->name_kept == NAME_KEPT)) {
 			entry->expiry = fresh->expiry;
+			entry->held = fresh->held;
 			if (value->until < fresh->expiry)
 				value->until = fresh->expiry;
 			done = 1;
@@ -370,6 +380,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	/* Asked under another image: judged anew, the address too, by whoever uses it. */
 	fresh->generation = question->generation == s->generation ? s->generation : 0;
 	fresh->expiry = expiry;
+	fresh->held = minutes(expiry - s->now);
 	fresh->class = question->class;
 	fresh->plain = question->plain;
 	set_learned_key(s);

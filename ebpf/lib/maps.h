@@ -20,6 +20,9 @@ struct block {
 	__u64 word[FQDN_BLOCK / 8];
 };
 
+#define SECOND 1000000000ULL
+#define MINUTE (60 * SECOND)
+
 #define PINNED __uint(pinning, LIBBPF_PIN_BY_NAME)
 
 #define barrier() asm volatile("" ::: "memory")
@@ -251,14 +254,15 @@ struct {
 	PINNED;
 } spoken SEC(".maps");
 
-/* LRU: a peer that is evicted is denied. */
+/* The peers that spoke to it first, and may be answered over UDP. The loader makes it at `bind`. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct fqdn_inbound_key);
-	__type(value, struct fqdn_inbound);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct fqdn_peers);
 	PINNED;
-} inbound SEC(".maps");
+} peers SEC(".maps");
 
 /* Holds an item for each entry of `learned` and `names`. */
 struct {

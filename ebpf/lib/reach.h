@@ -107,6 +107,7 @@ static long learned_step(__u32 i, struct job *job)
 	s->reached = 1;
 	s->reached_name = entry->name;
 	s->expiry = entry->expiry;
+	s->held = entry->held;
 	return 1;
 }
 
@@ -216,15 +217,35 @@ static __noinline int may_reach(struct job *job)
 	return judge(job);
 }
 
-/* What the cache of the socket last allowed is the connection that the packet belongs to. */
+/* What the cache of the socket last allowed is the connection, or the flow of datagrams, that the packet belongs to. */
 static __always_inline bool is_same_connection(const struct scratch *s, const struct fqdn_sock *sock)
 {
-	return s->flow.proto == PROTO_TCP && !opens_connection(&s->flow) && sock->proto == PROTO_TCP && sock->port == s->flow.dest_port &&
+	return !opens_connection(&s->flow) && sock->proto == s->flow.proto && sock->port == s->flow.dest_port && sock->source_port == s->flow.source_port &&
 	       same_address(sock->addr, &s->flow.dest) && sock->workload == s->cgroup;
 }
 
+/* A TCP connection may outlive its name's time; a flow of datagrams on a connected socket, if its name's time is known. */
+static __always_inline bool may_outlive(const struct scratch *s, const struct fqdn_sock *sock)
+{
+	return s->flow.proto == PROTO_TCP || (s->flow.proto == PROTO_UDP && (sock->flags & FQDN_SOCK_CONNECTED));
+}
+
+/*
+ * Until when such a flow may: as long as an answer may last at most, from the last one for its name. 0 = it may not.
+ */
+static __always_inline __u64 lasts_until(const struct scratch *s, const struct fqdn_image_head *head)
+{
+	return s->reached_name && s->held ? s->expiry - s->held * MINUTE + head->ttl_max * SECOND : 0;
+}
+
+/* Its peer goes on sending. */
+static __always_inline bool is_alive(const struct scratch *s, const struct fqdn_sock *sock)
+{
+	return s->flow.proto == PROTO_TCP || (may_outlive(s, sock) && s->now < sock->lasts && (__s64)(s->now - sock->heard) < (__s64)(FQDN_SILENT_MS * 1000000ULL));
+}
+
 /* The connection takes the name that allowed it along; one that an address alone allowed has none. */
-static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
+static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *sk, struct fqdn_sock *sock)
 {
 	struct scratch *s = job->s;
 	struct fqdn_name *own;
@@ -240,6 +261,7 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
 		return;
 	__builtin_memcpy(own->bytes, s->name, sizeof(own->bytes));
 	own->len = s->name_len;
+	sock->lasts = lasts_until(s, job->head);
 }
 
 /*
@@ -250,7 +272,7 @@ static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struc
 {
 	struct scratch *s = job->s;
 
-	if (!is_same_connection(s, sock) || is_denied(job) || !may_be_learned(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
+	if (!is_same_connection(s, sock) || !is_alive(s, sock) || is_denied(job) || !may_be_learned(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
 		return 0;
 	walk_again(job);
 	s->usage = USE_REACH;
@@ -258,6 +280,7 @@ static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struc
 	s->with_any = 0;
 	s->with_star = s->has_star && s->plain;
 	judge_name(job);
+	s->expiry = sock->lasts;
 	return judge(job);
 }
 

@@ -105,6 +105,7 @@ struct scratch {
 	__u64 reached_name; /* key in `names` of the name that did it */
 	__u32 by_address;  /* of the server that was asked, and not by its being a resolver */
 	__u64 expiry;
+	__u64 held; /* minutes from its answer to then */
 
 	/* a segment of a connection to a DNS port */
 	struct fqdn_half half; /* taken over by the stream when the segment passes */

@@ -125,6 +125,9 @@ static __always_inline void remember_allow(struct fqdn_sock *sock, const struct 
 {
 	if (!begin_write(sock))
 		return;
+	/* Its peer has not been heard yet. */
+	if (sock->port != f->dest_port || sock->source_port != f->source_port || !same_address(sock->addr, &f->dest))
+		sock->heard = 0;
 	__builtin_memcpy(sock->addr, f->dest.bytes, 16);
 	sock->port = f->dest_port;
 	sock->proto = f->proto;

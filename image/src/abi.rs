@@ -237,7 +237,13 @@ constants! {
     /// Milliseconds for which a question waits for its answer.
     PENDING_MS: u32 = 10_000;
     /// Milliseconds for which a peer that sent to us may be answered.
-    INBOUND_MS: u32 = 60_000;
+    PEER_MS: u32 = 60_000;
+    /// Peers of a workload that may be answered over UDP, a power of two.
+    PEERS: u32 = 2_048;
+    /// Places among which a peer chooses; the one heard longest ago gives way.
+    PEER_WAYS: u32 = 4;
+    /// Milliseconds after which a UDP flow whose peer is silent ends with its name's time.
+    SILENT_MS: u32 = 30_000;
     /// Socket flag: accepted from a peer outside, replies are not judged.
     SOCK_ACCEPTED: u32 = 1;
     /// Socket flag: made after the programs were attached, by whom is known.
@@ -806,9 +812,11 @@ records! {
         /// Class of the name.
         24 class: u32,
         /// 1 = all its bytes are plain, so that `SELECTOR_STAR` matches; known if the image has that selector.
-        28 plain: u16,
+        28 plain: u8,
         /// Bit 0 = under that image no rule is needed to learn the address: it is none of `SELECTOR_NEVER`. The others are the programs' own.
-        30 learnable: u16,
+        29 learnable: u8,
+        /// Minutes from the answer to the end, rounded up; 0 = not known.
+        30 held: u16,
     }
     /// Value of `learned`. The key stands in it again: an element that was freed and taken anew is noticed.
     Learned "learned" 440 {
@@ -859,7 +867,7 @@ records! {
         72 bytes: [u8; 96],
     }
     /// Storage of a socket. A cache, but for the flags; absent = judge the slow way and grant nothing. What every packet looks at stands first, in one cache line.
-    Sock "sock" 152 {
+    Sock "sock" 168 {
         /// Odd while one CPU writes the cache below.
         0 seq: u32,
         /// `SOCK_*`.
@@ -906,24 +914,17 @@ records! {
         144 tgid: u32,
         /// Zero.
         148 pad3: u32,
+        /// Last datagram of the flow in `addr`, CLOCK_BOOTTIME nanoseconds.
+        152 heard: u64,
+        /// Until when that flow may outlive its name's time; 0 = it may not.
+        160 lasts: u64,
     }
-    /// Key of `inbound`: a peer that a server may answer.
-    InboundKey "inbound_key" 32 {
-        /// Cookie of the network namespace; a socket that closes leaves its port to the next.
-        0 owner: u64,
-        /// Peer.
-        8 addr: [u8; 16],
-        /// Its port.
-        24 port: u16,
-        /// Our port.
-        26 local_port: u16,
-        /// IP protocol.
-        28 proto: u32,
-    }
-    /// Value of `inbound`.
-    Inbound "inbound" 8 {
-        /// Last packet of the peer, CLOCK_BOOTTIME nanoseconds.
-        0 time: u64,
+    /// Value of `peers`, by workload, made when it is bound: who has sent to it over UDP, and may be answered.
+    Peers "peers" 32768 {
+        /// Keyed hash of network namespace, peer, its port and ours; 0 = the place is free.
+        0 hash: [u64; 2048],
+        /// Last datagram of that peer, CLOCK_BOOTTIME nanoseconds.
+        16384 time: [u64; 2048],
     }
     /// Value of `spoken`, by workload: a filter of the peers to which it spoke first, so that their packets open nothing.
     Spoken "spoken" 16392 {

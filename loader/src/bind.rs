@@ -9,7 +9,8 @@ use crate::resolvers::Resolvers;
 use crate::sockets;
 use fqdn_image::Image;
 use fqdn_image::abi::{
-    self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, Owned, PendingKey, PendingPage, Record, Spoken, Workload,
+    self, Binding, BindingKey, MODE_AUDIT, MODE_ENFORCE, MODE_GONE, Owned, Peers, PendingKey, PendingPage, Record, Spoken,
+    Workload,
 };
 use fqdn_image::labels::Labels;
 use std::net::{IpAddr, Ipv6Addr};
@@ -278,7 +279,7 @@ fn pages(id: u64) -> impl Iterator<Item = PendingKey> {
 
 /// What the programs write for a workload, where it has none: they take no memory for a packet.
 fn make_room(pins: &Pins, id: u64) -> Result<()> {
-    let (pending, spoken, owned) = (pins.map("pending")?, pins.map("spoken")?, pins.map("owned")?);
+    let (pending, spoken, owned, peers) = (pins.map("pending")?, pins.map("spoken")?, pins.map("owned")?, pins.map("peers")?);
     for key in pages(id) {
         if pending.get(key.bytes())?.is_none() {
             pending.replace(key.bytes(), PendingPage::zeroed().bytes())?;
@@ -286,6 +287,9 @@ fn make_room(pins: &Pins, id: u64) -> Result<()> {
     }
     if spoken.get(&id.to_le_bytes())?.is_none() {
         spoken.replace(&id.to_le_bytes(), Spoken::zeroed().bytes())?;
+    }
+    if peers.get(&id.to_le_bytes())?.is_none() {
+        peers.replace(&id.to_le_bytes(), &vec![0; size_of::<Peers>()])?;
     }
     if owned.get(&id.to_le_bytes())?.is_none() {
         owned.replace(&id.to_le_bytes(), &vec![0; size_of::<Owned>()])?;
@@ -361,11 +365,12 @@ fn forget(pins: &Pins, ids: &[u64]) -> Result<()> {
             bindings.remove(&key)?;
         }
     }
-    let (usage, pending, spoken, owned) = (pins.map("usage")?, pins.map("pending")?, pins.map("spoken")?, pins.map("owned")?);
+    let of_each = ["usage", "spoken", "peers", "owned"].map(|map| pins.map(map)).into_iter().collect::<Result<Vec<_>>>()?;
+    let pending = pins.map("pending")?;
     for &id in ids {
-        usage.remove(&id.to_le_bytes())?;
-        spoken.remove(&id.to_le_bytes())?;
-        owned.remove(&id.to_le_bytes())?;
+        for map in &of_each {
+            map.remove(&id.to_le_bytes())?;
+        }
         for key in pages(id) {
             pending.remove(key.bytes())?;
         }

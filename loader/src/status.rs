@@ -42,7 +42,7 @@ pub fn json(pins: &Pins) -> Result<Value> {
         "learned",
         "names",
         "usage",
-        "inbound",
+        "peers",
         "stream_owners",
         "devices",
     ] {

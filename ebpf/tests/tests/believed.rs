@@ -354,3 +354,55 @@ fn other_opcodes_go_where_a_rule_opens_the_port_row_44() {
     apply(compile(&policy("")));
     assert_eq!(agent.tell(&format!("raw-query-to {RESOLVER} {}", hex(&message))), "EPERM", "the profile does not say so");
 }
+
+/// A flow of datagrams goes on past its name's time while the socket is connected and its peer answers, no longer than an answer
+/// may last at most, and under each policy by its name.
+#[test]
+fn a_flow_outlives_its_name_row_43() {
+    let policy = |name: &str, ttl: &str| compile_with(&web_policy(&[name]), &format!("ttl: {{min: 0s, grace: 0s, max: {ttl}}}"));
+    let node = Node::new("flow", &policy("short-10-*.example.test", "1h")).with_network();
+    let workload = node.workload("w");
+    node.bind(&workload, "app=web");
+    let mut agent = node.agent(&workload);
+    let flow = |agent: &mut kernel_tests::Agent, last: u8| {
+        assert!(agent.resolve(&format!("short-10-200-3-{last}.example.test")).contains("records 1"));
+        for socket in ["open", "loose", "mute"] {
+            assert_eq!(agent.tell(&format!("udp {socket}")), "ok");
+        }
+        let (talks, silent) = (format!("10.200.3.{last} 80"), format!("10.200.3.{last} 7777"));
+        assert_eq!(agent.tell(&format!("udp-connect open {talks}")), "ok");
+        assert_eq!(agent.tell(&format!("udp-connect mute {silent}")), "ok");
+        assert_eq!(agent.tell(&format!("send mute {silent}")), "sent");
+        assert_eq!(agent.tell(&format!("send loose {talks}")), "sent");
+        assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
+        assert_eq!(agent.tell("receive open"), "received");
+        (talks, silent)
+    };
+    // Its hold is two seconds and what is left of a quarter.
+    let (talks, silent) = flow(&mut agent, 1);
+    for _ in 0..4 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
+        assert_eq!(agent.tell("receive open"), "received");
+    }
+    assert_eq!(agent.tell(&format!("send loose {talks}")), "EPERM", "not connected");
+    assert_eq!(agent.tell(&format!("send mute {silent}")), "EPERM", "never heard");
+    for socket in ["open", "loose"] {
+        assert_eq!(agent.tell(&format!("udp-connect {socket} 10.200.3.1 7777")), "ok");
+        assert_eq!(agent.tell(&format!("send {socket} 10.200.3.1 7777")), "EPERM", "another flow");
+    }
+    // The next policy has its name or not.
+    let (talks, _) = flow(&mut agent, 2);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    node.apply(&policy("short-*-*-3-2.example.test", "1h"));
+    assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
+    node.apply(&policy("short-10-200-9-*.example.test", "1h"));
+    assert_eq!(agent.tell(&format!("send open {talks}")), "EPERM");
+    // An answer may last 64 seconds at most; a minute of it is taken off for its rounding.
+    node.apply(&policy("short-10-*.example.test", "64s"));
+    let (talks, _) = flow(&mut agent, 3);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(agent.tell(&format!("send open {talks}")), "EPERM", "as long as an answer may last");
+}

@@ -22,13 +22,16 @@ pub fn serve() {
             }
         });
     }
-    let echo = UdpSocket::bind("[::]:7777").unwrap();
-    std::thread::spawn(move || {
-        let mut room = [0; 2048];
-        while let Ok((n, from)) = echo.recv_from(&mut room) {
-            let _ = echo.send_to(&room[..n], from);
-        }
-    });
+    // The first answers from whatever address its route gives it, the others from their own.
+    for at in ["[::]:7777", "10.200.3.1:80", "10.200.3.2:80", "10.200.3.3:80"] {
+        let echo = UdpSocket::bind(at).unwrap();
+        std::thread::spawn(move || {
+            let mut room = [0; 2048];
+            while let Ok((n, from)) = echo.recv_from(&mut room) {
+                let _ = echo.send_to(&room[..n], from);
+            }
+        });
+    }
     let listener = TcpListener::bind("[::]:80").unwrap();
     // A long queue and several hands: a full one drops SYNs (ListenOverflows), which would look like a refusal.
     // SAFETY: a system call on a descriptor that lives on.
