@@ -14,15 +14,18 @@
 #define DEVICE_PASS 0
 #define DEVICE_DROP 2
 /* include/linux/socket.h */
-#define FAMILY_PACKET 17
-#define FAMILY_XDP 44
 #define ETHERNET_HEADER 14
+/* include/uapi/linux/if_ether.h: what carries no IP */
+#define ETHERTYPE_LEAST 0x0600
+#define ETHERTYPE_ARP 0x0806
 
 /* Offsets from the device's header on; egress marks only packets without options and extension headers. */
 #define V4_ADDRESSES (ETHERNET_HEADER + 12)
 #define V6_ADDRESSES (ETHERNET_HEADER + 8)
 #define V4_UDP (ETHERNET_HEADER + 20)
 #define V6_UDP (ETHERNET_HEADER + 40)
+/* RFC 791: a fragment that is not the first has no ports */
+#define V4_OFFSET bpf_htons(0x1fff)
 
 static __always_inline int swap(struct __sk_buff *skb, __u32 at, __u32 size)
 {
@@ -62,19 +65,23 @@ static __always_inline int answer_query(struct __sk_buff *skb, __u32 how)
 }
 
 /*
- * The frame poses as a resolver's answer, or hides what it is behind extension headers: it would teach its neighbours (bypass
- * row 1), so it is stopped in every mode. Of a fragment that is not the first nobody makes an answer.
+ * The frame poses as a resolver's answer, or hides what it is: behind extension headers, a VLAN's tag, another protocol that may
+ * carry IP. It would teach its neighbours (bypass row 1), so it is stopped in every mode. By what it says itself: what the
+ * sender calls it (`sll_protocol`) is his word. A fragment may complete a resolver's own answer.
  */
 static __noinline int may_pose(struct __sk_buff *skb, const struct fqdn_image_head *head)
 {
-	bool v4 = skb->protocol == ETHERTYPE_IPV4;
 	union address source;
 	__u32 ports = V6_UDP;
-	__be16 port;
+	__be16 type, port, fragment = 0;
 	__u8 byte;
+	bool v4;
 
-	if ((!v4 && skb->protocol != ETHERTYPE_IPV6) || !head)
+	if (!head || bpf_skb_load_bytes(skb, 12, &type, 2))
 		return 0;
+	v4 = type == ETHERTYPE_IPV4;
+	if (!v4 && type != ETHERTYPE_IPV6)
+		return bpf_ntohs(type) >= ETHERTYPE_LEAST && bpf_ntohs(type) != ETHERTYPE_ARP;
 	if (bpf_skb_load_bytes(skb, ETHERNET_HEADER + (v4 ? 9 : 6), &byte, 1))
 		return 0;
 	if (byte != PROTO_UDP && byte != PROTO_TCP)
@@ -82,14 +89,18 @@ static __noinline int may_pose(struct __sk_buff *skb, const struct fqdn_image_he
 	if (v4) {
 		__be32 address;
 
-		if (bpf_skb_load_bytes(skb, V4_ADDRESSES, &address, 4) || bpf_skb_load_bytes(skb, ETHERNET_HEADER, &byte, 1))
+		if (bpf_skb_load_bytes(skb, V4_ADDRESSES, &address, 4) || bpf_skb_load_bytes(skb, ETHERNET_HEADER, &byte, 1) ||
+		    bpf_skb_load_bytes(skb, ETHERNET_HEADER + 6, &fragment, 2))
 			return 0;
 		map_v4(&source, address);
 		ports = ETHERNET_HEADER + (byte & 15) * 4;
 	} else if (bpf_skb_load_bytes(skb, V6_ADDRESSES, &source, 16)) {
 		return 0;
 	}
-	return !bpf_skb_load_bytes(skb, ports, &port, 2) && is_dns_port(head, bpf_ntohs(port)) && resolver_entries(head->generation, &source);
+	if (resolver_entries(head->generation, &source))
+		return 1;
+	/* As whom a translation on the way turns into a resolver. */
+	return !(fragment & V4_OFFSET) && !bpf_skb_load_bytes(skb, ports, &port, 2) && is_dns_port(head, bpf_ntohs(port));
 }
 
 /*
@@ -140,8 +151,8 @@ int fqdn_device(struct __sk_buff *skb)
 
 	if (!node || !node->workloads)
 		return DEVICE_NEXT;
-	/* First: a packet socket can set a mark, too. */
-	if (sk && (sk->family == FAMILY_PACKET || sk->family == FAMILY_XDP))
+	/* First: a packet socket can set a mark, too. So can AF_XDP, and whatever else no cgroup hook meets (AF_PPPOX). */
+	if (sk && sk->family != FAMILY_INET && sk->family != FAMILY_INET6)
 		return judge_packet_socket(skb, node);
 	if (node->refuse_mark && (skb->mark & ~REFUSE_BITS) == node->refuse_mark) {
 		how = skb->mark & REFUSE_BITS;

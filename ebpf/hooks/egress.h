@@ -6,7 +6,9 @@
 #include "lib/device.h"
 #include "lib/inbound.h"
 #include "lib/neighbour.h"
+#include "lib/nexthop.h"
 #include "lib/stream.h"
+#include "lib/stub.h"
 #include "lib/translation.h"
 
 /* enum in include/net/tcp_states.h */
@@ -117,6 +119,25 @@ static __always_inline int judge_query(struct job *job, const struct fqdn_image_
 	return PASS;
 }
 
+/*
+ * Bytes of a connection to a DNS port pass unjudged, in audit mode or where no policy denies. From there on nobody knows where a
+ * message begins, and after 2 GB what comes would look like a repetition: under enforcement nothing more passes.
+ */
+static __always_inline void mark_unjudged(struct __sk_buff *skb, const struct flow *f, struct fqdn_sock *sock)
+{
+	if (sock && f->proto == PROTO_TCP && (sock->flags & (FQDN_SOCK_STREAM | FQDN_SOCK_UNJUDGED)) == FQDN_SOCK_STREAM && skb->len > f->payload)
+		set_flags(sock, FQDN_SOCK_UNJUDGED);
+}
+
+static __noinline int refuse_segment(struct segment *segment, __u32 reason)
+{
+	int verdict = refuse(segment->job.s->cgroup, reason);
+
+	if (verdict == PASS && segment->sock)
+		set_flags(segment->sock, FQDN_SOCK_UNJUDGED);
+	return verdict;
+}
+
 /* Bytes on a connection to a DNS port: they pass up to the first question that may not be asked, and no further. */
 static __always_inline int judge_segment(struct segment *segment)
 {
@@ -127,13 +148,13 @@ static __always_inline int judge_segment(struct segment *segment)
 	segment->key.cookie = segment->sock->cookie;
 	stream = bpf_map_lookup_elem(&stream_owners, &segment->key.cookie);
 	/* An urgent byte is taken out of the stream at the other end, whose framing then is not ours. */
-	if (!stream || (s->flow.tcp_flags & TCP_FLAG_URG))
-		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+	if (!stream || (s->flow.tcp_flags & TCP_FLAG_URG) || (READ_ONCE(segment->sock->flags) & FQDN_SOCK_UNJUDGED))
+		return refuse_segment(segment, FQDN_COUNT_QUERY_TCP);
 	segment->stream = stream;
 	__builtin_memcpy(&s->half, stream->out, sizeof(s->half));
 	switch (open_segment(segment, &s->flow, job->skb->len)) {
 	case 0:
-		return refuse(s->cgroup, FQDN_COUNT_QUERY_TCP);
+		return refuse_segment(segment, FQDN_COUNT_QUERY_TCP);
 	case 2:
 		return PASS;
 	}
@@ -141,7 +162,7 @@ static __always_inline int judge_segment(struct segment *segment)
 	s->why = 0;
 	bpf_loop(SEGMENT_STEPS, question_step, segment, 0);
 	if (s->segment_at != s->segment_end)
-		return refuse(s->cgroup, segment->job.s->why ? segment->job.s->why : FQDN_COUNT_QUERY_MALFORMED);
+		return refuse_segment(segment, segment->job.s->why ? segment->job.s->why : FQDN_COUNT_QUERY_MALFORMED);
 	__builtin_memcpy(stream->out, &s->half, sizeof(s->half));
 	return PASS;
 }
@@ -173,7 +194,7 @@ static __noinline int follow_translation(struct job *job, const struct server *a
 /* TCP to a DNS port: the handshake to a server of whom something may be asked; bytes only as questions. */
 static __always_inline int judge_stream_packet(struct segment *segment)
 {
-	const struct fqdn_sock *sock = segment->sock;
+	struct fqdn_sock *sock = segment->sock;
 	struct job *job = &segment->job;
 	struct scratch *s = job->s;
 	bool covered = sock && (sock->flags & FQDN_SOCK_STREAM);
@@ -280,8 +301,10 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 
 	why = read_flow(skb, &f);
-	if (why)
-		return refuse(cgroup, why);
+	if (why) { /* in audit mode too: what cannot be read may pose as a resolver */
+		count(why);
+		return DROP;
+	}
 	why = open_head(job, &head);
 	if (why)
 		return refuse(cgroup, why);
@@ -294,8 +317,9 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 	/* Before everything else that passes, and in audit mode too: what poses as a resolver teaches others. */
 	poses = is_dns_port(head, f.source_port);
-	if (poses && resolver_entries(head->generation, &f.source)) {
-		if (may_serve(skb, &f, sock, cgroup)) {
+	/* A raw socket names its source itself: one that some translation on the way turns into a resolver's, too. */
+	if ((poses && raw) || ((poses || raw) && resolver_entries(head->generation, &f.source))) {
+		if (!raw && may_serve(skb, &f, sock, cgroup)) {
 			count(FQDN_COUNT_ALLOWED_SERVER);
 			return PASS;
 		}
@@ -309,6 +333,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	if (!enforced && !(job->binding->flags & FQDN_BINDING_DENIES)) {
 		count(FQDN_COUNT_ALLOWED_UNENFORCED);
 		mark_asked(sock, &f, cgroup);
+		mark_unjudged(skb, &f, sock);
 		return PASS;
 	}
 
@@ -318,7 +343,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	 * A stub of the workload's own is its own business; a resolver's address is like any other, on every port: behind the one
 	 * that is translated to the engine listens on another (bypass row 47).
 	 */
-	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw && !resolver_entries(head->generation, &f.dest)) {
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw && !resolver_entries(head->generation, &f.dest) && !(dns && is_strangers(skb, &f))) {
 		count(FQDN_COUNT_ALLOWED_LOCAL);
 		return PASS;
 	}
@@ -340,6 +365,10 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 	/* Several datagrams, or pages that the sender may still write to (sendfile, MSG_ZEROCOPY). */
+	if (enforced && (dns || raw) && goes_astray(skb, &f, raw)) {
+		mark_unjudged(skb, &f, sock);
+		return refuse_sent(cgroup, FQDN_COUNT_ROUTE_FORCED, sock, &f);
+	}
 	if (enforced && dns && f.proto == PROTO_UDP && (skb->gso_segs > 1 || skb->data_end - skb->data < skb->len))
 		return refuse_sent(cgroup, FQDN_COUNT_QUERY_SEGMENTED, sock, &f);
 
@@ -354,6 +383,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	} else if (!enforced) {
 		verdict = is_denied(job) ? refuse(cgroup, FQDN_COUNT_ADDRESS_REFUSED) : PASS;
 		mark_asked(sock, &f, cgroup);
+		mark_unjudged(skb, &f, sock);
 	} else if (!dns) {
 		verdict = judge_packet(job, sk, raw ? NULL : sock, epoch);
 	} else if (f.proto == PROTO_UDP) {

@@ -129,9 +129,15 @@ int fqdn_connect6(struct bpf_sock_addr *ctx)
 #define OPTION_IPV6_FREEBIND 78
 #define OPTION_PACKET_QDISC_BYPASS 20
 
+/* Past every program, for as long as the socket lives: refused in audit mode too. */
+static __always_inline bool leads_past(__s32 level, __s32 name)
+{
+	return level == LEVEL_XDP || (level == LEVEL_PACKET && name == OPTION_PACKET_QDISC_BYPASS);
+}
+
 static __always_inline bool leads_round(__s32 level, __s32 name)
 {
-	return level == LEVEL_XDP || (level == LEVEL_PACKET && name == OPTION_PACKET_QDISC_BYPASS) ||
+	return leads_past(level, name) ||
 	       (level == LEVEL_IP && (name == OPTION_IP_FREEBIND || name == OPTION_IP_TRANSPARENT)) ||
 	       (level == LEVEL_IPV6 && (name == OPTION_IPV6_FREEBIND || name == OPTION_IPV6_TRANSPARENT));
 }
@@ -151,8 +157,10 @@ int fqdn_setsockopt(struct bpf_sockopt *ctx)
 	}
 	if (refused && node && node->workloads) {
 		cgroup = bound_ancestor_of_current();
-		if (cgroup)
-			return refuse(cgroup, FQDN_COUNT_OPTION_REFUSED);
+		if (cgroup && refuse(cgroup, FQDN_COUNT_OPTION_REFUSED) == DROP)
+			return DROP;
+		if (cgroup && leads_past(ctx->level, ctx->optname))
+			return DROP;
 	}
 	/* 0 = the kernel takes the caller's buffer, which may be longer than the page that we are shown. */
 	ctx->optlen = 0;

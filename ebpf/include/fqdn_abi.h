@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x030dcc37b5fb2084ULL
+#define FQDN_ABI 0xd1481b031b5a31ccULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -65,7 +65,8 @@
 #define FQDN_RESERVED_LEAST 16U /* A workload that would have fewer for itself is not bound. */
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
 #define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
-#define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time. */
+#define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there. */
+#define FQDN_ITEMS_QUOTA 16384U /* Most items of one workload in the sweep's queue: of what gave way, too, until they are visited. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
@@ -79,6 +80,7 @@
 #define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port, whose every byte is judged. */
 #define FQDN_SOCK_HEARD 16U /* Socket flag: a datagram socket that a peer from outside has sent to. */
 #define FQDN_SOCK_BUSY 32U /* Socket flag: more questions waited at once than find a place in the socket's own page. */
+#define FQDN_SOCK_UNJUDGED 64U /* Socket flag: a TCP connection to a DNS port on which bytes passed that nobody judged. */
 #define FQDN_DEVICE_ETHERNET 1U /* Kind of a device: Ethernet, its packets can be turned round. */
 #define FQDN_DEVICE_LOOPBACK 2U /* Kind of a device: loopback. */
 #define FQDN_DOUBT_MOST 4U /* Most refused queries that may be on their way from egress to a device's program; more are dropped. */
@@ -122,37 +124,38 @@
 #define FQDN_COUNT_HEADER_MALFORMED 26U /* packet whose headers cannot be read */
 #define FQDN_COUNT_HEADER_ROUTING 27U /* packet with a routing header or an IPv4 source route */
 #define FQDN_COUNT_HEADER_FRAGMENT 28U /* fragment made by the workload itself */
-#define FQDN_COUNT_LISTENER_DATA 29U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 30U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 31U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 32U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 33U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 34U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 35U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 36U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 37U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 38U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 39U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 40U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 41U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 42U /* answer with TC: not learned */
-#define FQDN_COUNT_ANSWER_ERROR 43U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 44U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 45U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 46U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_CHAIN 47U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
-#define FQDN_COUNT_ANSWER_MORE 48U /* answer with more addresses than are learned: the first 512 were */
-#define FQDN_COUNT_ANSWER_NAMESPACE 49U /* answer to a socket whose network namespace is not known: not learned */
-#define FQDN_COUNT_ANSWER_AUDIT 50U /* answer to a question that passed in audit mode alone: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 51U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 52U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 53U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_LEARNED_DISPLACED 54U /* learned address that gave way to a new one of its own workload, whose share is full */
-#define FQDN_COUNT_NAMES_FULL 55U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_WORKLOAD_GONE 56U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
-#define FQDN_COUNT_SWEPT_LEARNED 57U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 58U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 59U
+#define FQDN_COUNT_ROUTE_FORCED 29U /* packet to a DNS port, or of a raw socket, whose socket asked for another neighbour than the routing table names */
+#define FQDN_COUNT_LISTENER_DATA 30U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 31U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 32U /* router advertisement, redirect or far neighbour message from a workload's own socket */
+#define FQDN_COUNT_OPTION_REFUSED 33U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 34U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 35U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 36U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 37U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 38U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 39U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 40U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 41U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 42U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_ERROR 44U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 45U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 46U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 47U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_CHAIN 48U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 49U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 50U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 51U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 52U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 53U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 54U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_LEARNED_DISPLACED 55U /* learned address that gave way to a new one of its own workload, whose share is full */
+#define FQDN_COUNT_NAMES_FULL 56U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_WORKLOAD_GONE 57U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 58U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 59U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 60U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {
@@ -508,14 +511,14 @@ struct fqdn_name {
 	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 owner; /* Workload whose share it takes. */
 	__u32 len; /* Length on the wire. */
-	__u32 pad; /* Zero. */
+	__u32 share; /* In `names`: whose room it takes, in the programs' own bits. */
 	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing. */
 };
 _Static_assert(sizeof(struct fqdn_name) == 280, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_name, until) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, owner) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, len) == 16, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_name, pad) == 20, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_name, share) == 20, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_name, bytes) == 24, "offset");
 
 /* A question on its way. */
@@ -568,8 +571,10 @@ struct fqdn_usage {
 	__u64 spilled; /* Until when a question may stand outside the places that its hash gives it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 idle; /* Of the addresses in `learned`, those that no rule lets it reach; they are not counted above. */
 	__u64 own; /* Of the others, those that take the room that is its own, at most `RESERVED`. */
+	__u64 own_names; /* Of the names, those that take the room that is its own. */
+	__u64 items; /* Items in the sweep's queue. */
 };
-_Static_assert(sizeof(struct fqdn_usage) == 56, "size");
+_Static_assert(sizeof(struct fqdn_usage) == 72, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
@@ -577,6 +582,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_usage, partials) == 24, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, spilled) == 32, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, idle) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, own) == 48, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, own_names) == 56, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, items) == 64, "offset");
 
 /* An address that a workload has learned. */
 struct fqdn_owned_key {

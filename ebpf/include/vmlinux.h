@@ -272,8 +272,37 @@ struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
 	int skb_iif;
+	unsigned long _skb_refdst;
 	unsigned long _nfct;
 } RELOCATED;
+
+/* include/net/dst.h, include/net/route.h */
+struct dst_entry {
+	struct list_head rt_uncached;
+} RELOCATED;
+
+struct rtable {
+	struct dst_entry dst;
+	__be32 rt_gw4;
+} RELOCATED;
+
+struct rtable___before_6_4 {
+	struct list_head rt_uncached;
+} RELOCATED;
+
+/* include/uapi/linux/bpf.h */
+struct bpf_sock_tuple {
+	union {
+		struct {
+			__be32 saddr, daddr;
+			__be16 sport, dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4], daddr[4];
+			__be16 sport, dport;
+		} ipv6;
+	};
+};
 
 /* include/linux/filter.h: what a struct bpf_sock_ops is */
 struct bpf_sock_ops_kern {

@@ -199,14 +199,14 @@ static __always_inline int credit_next(struct job *job)
 static long learn_step(__u32 i, struct job *job)
 {
 	struct scratch *s = job->s;
-	__u32 at, ttl, why, next;
+	__u32 at, why, next;
 
 	if (s->learning >= s->got && !credit_next(job))
 		return 1;
 	next = s->learning & (FQDN_ADDRESSES_MAX - 1);
 	s->learning = next + 1;
+	s->fresh.expiry = s->holds_from + s->address_ttl[next] * SECOND;
 	at = s->address_at[next];
-	ttl = s->address_ttl[next];
 	if (at & ADDRESS_IS_V6) {
 		at &= FQDN_MESSAGE_MAX - 1;
 		__builtin_memcpy(s->flow.dest.bytes, s->message + at, 16);
@@ -217,7 +217,7 @@ static long learn_step(__u32 i, struct job *job)
 		__builtin_memcpy(&v4, s->message + at, 4);
 		map_v4(&s->flow.dest, v4);
 	}
-	why = learn_address(job, s->holds_from + ttl * SECOND);
+	why = learn_address(job);
 	/* The next address may have the name with it. */
 	if (why != FQDN_COUNT_NAMES_FULL)
 		count(why);
@@ -277,8 +277,8 @@ static __noinline int forget_unless_more(struct job *job, int why)
 	return 0;
 }
 
-/* The answer to the question of `job`; gives the reason to count. */
-static __always_inline int learn_answer(struct job *job, const struct fqdn_node *node)
+/* What the answer to the question of `job` says, read into the buffer; 0, or the reason for which it teaches nothing. */
+static __always_inline int take_addresses(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
 	const struct fqdn_image_head *head = job->head;
@@ -303,30 +303,47 @@ static __always_inline int learn_answer(struct job *job, const struct fqdn_node 
 		s->credited_n = 0;
 	/* The next quarter of a second, about: what is asked again and again says nothing new before. */
 	s->holds_from = s->now | ((1ULL << 28) - 1);
-	bpf_loop(s->credited_n ? CREDITS_MAX : s->got, learn_step, job, 0);
-	if (s->more || s->got * (1 + s->credited_n) > CREDITS_MAX)
-		count(FQDN_COUNT_ANSWER_MORE);
-	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
+	return 0;
 }
 
-/* The whole answer in `message`, from the server in `asked`; gives the reason to count. */
-static __noinline int take_answer(struct job *job, const struct fqdn_node *node)
+/* The answer in `message`, from the server in `asked`, finds its question, and is read; 0, or why it teaches nothing. */
+static __noinline int read_whole(struct job *job, const struct fqdn_node *node)
 {
 	struct scratch *s = job->s;
-	int why;
 
 	s->asked.id = *(__u16 *)s->message;
 	if (!(s->message[2] & DNS_FLAG_QR))
 		return FQDN_COUNT_ANSWER_MALFORMED;
 	job->question = find_question(s);
 	if (!is_of_resolver(s, job->question))
-		why = FQDN_COUNT_ANSWER_SERVER;
-	else if (!s->netns)
-		why = FQDN_COUNT_ANSWER_NAMESPACE;
-	else if (job->question && job->question->mute) /* audit learns what enforcement would */
-		why = FQDN_COUNT_ANSWER_AUDIT;
-	else
-		why = job->question ? learn_answer(job, node) : FQDN_COUNT_ANSWER_UNSOLICITED;
+		return FQDN_COUNT_ANSWER_SERVER;
+	if (!s->netns)
+		return FQDN_COUNT_ANSWER_NAMESPACE;
+	if (job->question && job->question->mute) /* audit learns what enforcement would */
+		return FQDN_COUNT_ANSWER_AUDIT;
+	return job->question ? take_addresses(job, node) : FQDN_COUNT_ANSWER_UNSOLICITED;
+}
+
+/* What was read is learned. A call of its own: what it calls in turn takes what 6.1 has of stack beside a segment's. */
+static __noinline int learn_all(struct job *job)
+{
+	struct scratch *s = job->s;
+
+	bpf_loop(s->credited_n ? CREDITS_MAX : s->got, learn_step, job, 0);
+	if (s->more || s->got * (1 + s->credited_n) > CREDITS_MAX)
+		count(FQDN_COUNT_ANSWER_MORE);
+	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
+}
+
+/* The whole answer in `message`; gives the reason to count. */
+static __always_inline int take_answer(struct job *job, const struct fqdn_node *node)
+{
+	int why;
+
+	job->question = NULL;
+	why = read_whole(job, node);
+	if (!why)
+		why = learn_all(job);
 	give_pending(job->question);
 	job->question = NULL;
 	return why;

@@ -14,17 +14,29 @@ _Static_assert(sizeof(((struct fqdn_binding *)0)->learned) == 8 * SEEN_WORDS, "w
 _Static_assert(sizeof(struct fqdn_image_learnable) == sizeof(struct block), "a block");
 _Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
 
-/* What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. */
-static __always_inline int queue_sweep(const void *item)
-{
-	__u32 at = POOL_QUEUED;
-	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
+/* A workload that has so many items in the queue makes the sweep hurry. */
+#define ITEMS_MANY (FQDN_ITEMS_QUOTA / 2)
 
+/*
+ * What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. Whose items fill his part of the queue, must
+ * wait until the sweep has visited them: nobody else's find none (bypass row 54).
+ */
+static __always_inline int queue_sweep(const void *item, struct fqdn_usage *used)
+{
+	__u32 at = POOL_QUEUED, crowded = POOL_CROWDED;
+	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
+	__u64 *hurry = bpf_map_lookup_elem(&pool, &crowded);
+
+	if (!used || !take_share(&used->items, FQDN_ITEMS_QUOTA))
+		return 0;
+	if (hurry && used->items > ITEMS_MANY)
+		*hurry = 1;
 	if (bpf_map_push_elem(&sweep, item, BPF_ANY) == 0) {
 		if (queued)
 			__sync_fetch_and_add(queued, 1);
 		return 1;
 	}
+	give_share(&used->items);
 	count(FQDN_COUNT_SWEEP_LOST);
 	return 0;
 }
@@ -43,16 +55,16 @@ static __noinline int keep_name(struct scratch *s, struct fqdn_name *own)
 		struct fqdn_sweep_item item = {};
 
 		__builtin_memcpy(item.key, &key, 8);
-		if (!share || !take_share(&share->names, FQDN_NAMES_QUOTA))
+		if (!share || !take_name_room(share, &own->share))
 			return 0;
 		own->until = until;
 		if (bpf_map_update_elem(&names, &key, own, BPF_NOEXIST) == 0) {
 			/* Queued afterwards: the sweep drops an item whose entry is not there. Without an item it would stay for ever. */
-			if (queue_sweep(&item))
+			if (queue_sweep(&item, share))
 				return 1;
 			bpf_map_delete_elem(&names, &key);
 		}
-		give_share(&share->names);
+		give_name_room(share, own->share);
 		name = bpf_map_lookup_elem(&names, &key);
 		if (!name)
 			return 0;
@@ -332,7 +344,7 @@ static __noinline int add_element(struct scratch *s)
 {
 	if (bpf_map_update_elem(&learned, &s->learned_key, &s->learned, BPF_NOEXIST))
 		return 0;
-	if (queue_sweep(&s->learned_key))
+	if (queue_sweep(&s->learned_key, usage_of_workload(s->cgroup)))
 		return 1;
 	bpf_map_delete_elem(&learned, &s->learned_key);
 	return 0;
@@ -365,8 +377,8 @@ static __noinline int learn_alone(struct job *job)
 	return 1;
 }
 
-/* The address of `flow.dest` is learned for the question's name; gives the reason to count. */
-static __always_inline int learn_address(struct job *job, __u64 expiry)
+/* The address of `flow.dest` is learned for the question's name, until the expiry of `fresh`; gives the reason to count. */
+static __always_inline int learn_address(struct job *job)
 {
 	struct scratch *s = job->s;
 	const struct fqdn_pending *question = job->question;
@@ -379,8 +391,7 @@ static __always_inline int learn_address(struct job *job, __u64 expiry)
 	fresh->name = s->name_key;
 	/* Asked under another image: judged anew, the address too, by whoever uses it. */
 	fresh->generation = question->generation == s->generation ? s->generation : 0;
-	fresh->expiry = expiry;
-	fresh->held = minutes(expiry - s->now);
+	fresh->held = minutes(fresh->expiry - s->now);
 	fresh->class = question->class;
 	fresh->plain = question->plain;
 	set_learned_key(s);

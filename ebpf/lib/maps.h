@@ -127,12 +127,14 @@ struct {
 	PINNED;
 } owned SEC(".maps");
 
-/* How many elements of `learned` are taken of what is common; how many items wait in `sweep`. */
+/* How many elements of `learned` are taken of what is common; how many items wait in `sweep`; how many of `names`; some workload's items are many. */
 #define POOL_COMMON 0
 #define POOL_QUEUED 1
+#define POOL_NAMES 2
+#define POOL_CROWDED 3
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, __u64);
 	PINNED;
@@ -149,7 +151,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, FQDN_LEARNED_MOST);
 	__type(key, __u64);
 	__type(value, struct fqdn_name);
 	PINNED;
@@ -176,7 +178,7 @@ struct {
 /* TCP connections to DNS ports: what is sent on them passes the program that is attached to this map. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__uint(value_size, 8);
 	PINNED;
@@ -208,7 +210,7 @@ struct {
 /* By the same cookie: no helper tells a program of `streams` the socket's cgroup. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct fqdn_stream);

@@ -53,10 +53,10 @@ static __always_inline __u32 reserved(const struct fqdn_node *node)
 	return each < FQDN_RESERVED ? each : FQDN_RESERVED;
 }
 
-static __always_inline int take_common(const struct fqdn_node *node)
+/* One of what is common: of `learned` (POOL_COMMON) or of `names` (POOL_NAMES). */
+static __always_inline int take_common(const struct fqdn_node *node, __u32 at)
 {
-	__u32 zero = 0;
-	__u64 *common = bpf_map_lookup_elem(&pool, &zero);
+	__u64 *common = bpf_map_lookup_elem(&pool, &at);
 	__s64 most = (__s64)FQDN_LEARNED_MOST - (__s64)node->workloads * reserved(node);
 
 	if (!common)
@@ -78,13 +78,43 @@ static __always_inline int try_room(struct scratch *s, struct fqdn_usage *used, 
 	if (have < (granted ? FQDN_LEARNED_QUOTA : FQDN_IDLE_QUOTA)) {
 		if (granted && take_share(&used->own, reserved(node)))
 			return 1;
-		if (take_common(node)) {
+		if (take_common(node, POOL_COMMON)) {
 			s->fresh.learnable |= COMMON;
 			return 1;
 		}
 	}
 	__sync_fetch_and_add(room, -1);
 	return 0;
+}
+
+/* Room for a name in `names`; `share` = whose. */
+static __always_inline int take_name_room(struct fqdn_usage *used, __u32 *share)
+{
+	const struct fqdn_node *node = the_node();
+
+	if (!node || !take_share(&used->names, FQDN_NAMES_QUOTA))
+		return 0;
+	*share = 0;
+	if (take_share(&used->own_names, reserved(node)))
+		return 1;
+	*share = COMMON;
+	if (take_common(node, POOL_NAMES))
+		return 1;
+	give_share(&used->names);
+	return 0;
+}
+
+static __always_inline void give_name_room(struct fqdn_usage *used, __u32 share)
+{
+	__u32 at = POOL_NAMES;
+	__u64 *common = bpf_map_lookup_elem(&pool, &at);
+
+	if (used)
+		give_share(&used->names);
+	if (used && !(share & COMMON))
+		give_share(&used->own_names);
+	if (common && (share & COMMON))
+		__sync_fetch_and_add(common, -1);
 }
 
 #define ROOM_NONE 0

@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct fqdn_half) == sizeof(((struct fqdn_stream *)0)->out
 struct segment {
 	struct job job;
 	const struct fqdn_node *node;
-	const struct fqdn_sock *sock;
+	struct fqdn_sock *sock;
 	struct fqdn_stream *stream;
 	struct fqdn_partial_key key;
 };

@@ -44,6 +44,16 @@ static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64
 /* An item that is no entry's: all that were queued before it have been visited. */
 #define ROUND ~0ULL
 
+/* An item leaves the queue for good. */
+static __always_inline long drop_item(__u64 cgroup)
+{
+	struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &cgroup);
+
+	if (used)
+		give_share(&used->items);
+	return 0;
+}
+
 static long sweep_step(__u32 i, struct clock **context)
 {
 	struct clock *clock = *context;
@@ -64,13 +74,13 @@ static long sweep_step(__u32 i, struct clock **context)
 		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now, &first, &share);
 
 		if (over < 0)
-			return 0;
+			return drop_item(item.cgroup);
 		if (over) {
 			if (bpf_map_delete_elem(&learned, key))
 				goto again;
 			give_room(key->cgroup, first, share);
 			count(FQDN_COUNT_SWEPT_LEARNED);
-			return 0;
+			return drop_item(item.cgroup);
 		}
 	} else {
 		struct fqdn_name *name = bpf_map_lookup_elem(&names, item.key);
@@ -79,11 +89,11 @@ static long sweep_step(__u32 i, struct clock **context)
 			return 0;
 		if (now > name->until + NAME_REST || is_gone(name->owner)) {
 			__u64 owner = name->owner;
-			struct fqdn_usage *share = bpf_map_lookup_elem(&usage, &owner);
+			__u32 whose = name->share;
 
-			if (bpf_map_delete_elem(&names, item.key) == 0 && share)
-				give_share(&share->names);
-			return 0;
+			if (bpf_map_delete_elem(&names, item.key) == 0)
+				give_name_room(bpf_map_lookup_elem(&usage, &owner), whose);
+			return drop_item(owner);
 		}
 	}
 again:
@@ -103,15 +113,19 @@ static __always_inline void begin_round(struct clock *value)
 	struct fqdn_sweep_item mark = { .cgroup = ROUND };
 	__u32 zero = 0, at = POOL_QUEUED;
 	const __u64 *deaths = bpf_map_lookup_elem(&gone, &zero);
-	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
+	__u64 *queued = bpf_map_lookup_elem(&pool, &at), *crowded;
 
+	at = POOL_CROWDED;
+	crowded = bpf_map_lookup_elem(&pool, &at);
 	if (!deaths || !queued)
 		return;
 	__sync_fetch_and_add(queued, -value->popped);
 	value->popped = 0;
-	if (value->hurries || (*deaths == value->gone && *queued < FQDN_SWEEP_CROWDED))
+	if (value->hurries || (*deaths == value->gone && *queued < FQDN_SWEEP_CROWDED && !(crowded && *crowded)))
 		return;
 	value->gone = *deaths;
+	if (crowded)
+		*crowded = 0;
 	if (bpf_map_push_elem(&sweep, &mark, BPF_ANY) == 0) {
 		value->hurries = 1;
 		value->popped--;

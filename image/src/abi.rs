@@ -228,8 +228,10 @@ constants! {
     IDLE_QUOTA: u32 = 256;
     /// Counts of addresses by name that a workload has; a name may hold a quarter of the share.
     OWNED_NAMES: u32 = 256;
-    /// Most names kept on behalf of one workload at a time.
+    /// Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there.
     NAMES_QUOTA: u32 = 4_096;
+    /// Most items of one workload in the sweep's queue: of what gave way, too, until they are visited.
+    ITEMS_QUOTA: u32 = 16_384;
     /// Most TCP connections of one workload to DNS ports at a time.
     STREAMS_QUOTA: u32 = 256;
     /// Most answers over TCP of one workload that are there in part.
@@ -256,6 +258,8 @@ constants! {
     SOCK_HEARD: u32 = 16;
     /// Socket flag: more questions waited at once than find a place in the socket's own page.
     SOCK_BUSY: u32 = 32;
+    /// Socket flag: a TCP connection to a DNS port on which bytes passed that nobody judged.
+    SOCK_UNJUDGED: u32 = 64;
     /// Kind of a device: Ethernet, its packets can be turned round.
     DEVICE_ETHERNET: u32 = 1;
     /// Kind of a device: loopback.
@@ -314,6 +318,7 @@ reasons! {
     HeaderMalformed "header-malformed" "packet whose headers cannot be read";
     HeaderRouting "header-routing" "packet with a routing header or an IPv4 source route";
     HeaderFragment "header-fragment" "fragment made by the workload itself";
+    RouteForced "route-forced" "packet to a DNS port, or of a raw socket, whose socket asked for another neighbour than the routing table names";
     ListenerData "listener-data" "packet of a listening socket that is no SYN-ACK or RST";
     ForgedAnswer "forged-answer" "packet that poses as a resolver's answer";
     NeighbourForged "neighbour-forged" "router advertisement, redirect or far neighbour message from a workload's own socket";
@@ -662,8 +667,8 @@ records! {
         8 owner: u64,
         /// Length on the wire.
         16 len: u32,
-        /// Zero.
-        20 pad: u32,
+        /// In `names`: whose room it takes, in the programs' own bits.
+        20 share: u32,
         /// Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing.
         24 bytes: [u8; 256],
     }
@@ -703,7 +708,7 @@ records! {
         0 slots: [Pending; 8],
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
-    Usage "usage" 56 {
+    Usage "usage" 72 {
         /// Addresses in `learned`, and what is on its way there.
         0 learned: u64,
         /// Names in `names`.
@@ -718,6 +723,10 @@ records! {
         40 idle: u64,
         /// Of the others, those that take the room that is its own, at most `RESERVED`.
         48 own: u64,
+        /// Of the names, those that take the room that is its own.
+        56 own_names: u64,
+        /// Items in the sweep's queue.
+        64 items: u64,
     }
     /// An address that a workload has learned.
     OwnedKey "owned_key" 24 {

@@ -320,7 +320,7 @@ pub fn cover_all(pins: &Pins) -> Result<Vec<String>> {
     let mut failed = Vec::new();
     devices::forget_gone(pins)?;
     for bound in workloads(pins)?.iter().filter(|bound| !bound.gone) {
-        for netns in devices::namespaces(None, &bound.told.path) {
+        for netns in devices::namespaces(None, &bound.told.path).0 {
             if let Err(error) = devices::cover(pins, &netns) {
                 failed.push(format!("devices of `{}`: {error}", bound.told.path.display()));
             }

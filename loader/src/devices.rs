@@ -8,6 +8,7 @@ use crate::pins::Pins;
 use aya::programs::SchedClassifier;
 use aya::programs::tc::{self, NlOptions, TcAttachOptions, TcAttachType};
 use fqdn_image::abi::{DEVICE_ETHERNET, DEVICE_LOOPBACK, Device as DeviceRecord, DeviceKey, Record};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
@@ -41,28 +42,30 @@ impl std::fmt::Display for Netns {
     }
 }
 
-/// The namespaces that `bind` means: the one given, or those of all processes in the cgroup, each once.
-pub fn namespaces(given: Option<&Path>, cgroup: &Path) -> Vec<Netns> {
+/// The namespaces that `bind` means: the one given, or those of all processes in the cgroup, each once; and how many more there
+/// are than are covered. First those of processes in this one's user namespace: a workload makes others in one of its own.
+pub fn namespaces(given: Option<&Path>, cgroup: &Path) -> (Vec<Netns>, usize) {
     let own = fs::read_link("/proc/self/ns/net").unwrap_or_default();
-    let files: Vec<PathBuf> = match given {
-        Some(path) => vec![path.to_owned()],
-        None => cgroup::process_ids(cgroup).iter().map(|id| PathBuf::from(format!("/proc/{id}/ns/net"))).collect(),
-    };
-    let mut seen = Vec::new();
+    let user = fs::read_link("/proc/self/ns/user").ok();
+    let mut processes = if given.is_some() { Vec::new() } else { cgroup::process_ids(cgroup) };
+    processes.sort_by_key(|id| fs::read_link(format!("/proc/{id}/ns/user")).ok() != user);
+    let files = processes.iter().map(|id| PathBuf::from(format!("/proc/{id}/ns/net")));
+    let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for file in files {
-        if found.len() == NAMESPACES {
-            break;
-        }
+    let mut more = 0;
+    for file in given.map(Path::to_owned).into_iter().chain(files) {
         let is = fs::read_link(&file).or_else(|_| fs::metadata(&file).map(|m| PathBuf::from(format!("net:[{}]", m.ino()))));
         let Ok(is) = is else { continue }; // the process has ended
-        if seen.contains(&is) {
+        if !seen.insert(is.clone()) {
+            continue;
+        }
+        if found.len() == NAMESPACES {
+            more += 1;
             continue;
         }
         found.push(if is == own { Netns::Own } else { Netns::File(file) });
-        seen.push(is);
     }
-    found
+    (found, more)
 }
 
 /// The process is in the network namespace that this one is in.

@@ -265,7 +265,10 @@ fn bind(pins: &Pins, told: &Told, netns: Option<&Path>) -> Result<u8> {
     if running > 0 {
         text.push_str(&format!("{running} processes run in it: connections that they accepted before cannot be told apart and are judged like any other\n"));
     }
-    let namespaces = devices::namespaces(netns, &told.path);
+    let (namespaces, more) = devices::namespaces(netns, &told.path);
+    if more > 0 {
+        text.push_str(&format!("warning: {more} more network namespaces of its processes are not covered\n"));
+    }
     if namespaces.is_empty() {
         text.push_str("refused queries fail without an answer: no process runs in it yet (give --netns, or bind again)\n");
     }

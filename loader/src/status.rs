@@ -80,7 +80,13 @@ fn used(pins: &Pins, id: u64) -> Result<Usage> {
 fn not_covered(pins: &Pins) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     for bound in bind::workloads(pins)?.iter().filter(|bound| !bound.gone) {
-        for netns in devices::namespaces(None, &bound.told.path) {
+        let (namespaces, more) = devices::namespaces(None, &bound.told.path);
+        if more > 0 {
+            found.push(
+                json!({"cgroup": bound.told.path, "netns": format!("{more} more network namespaces"), "devices": Value::Null}),
+            );
+        }
+        for netns in namespaces {
             let names = devices::uncovered(pins, &netns);
             let known = names.as_ref().map(|names| json!(names)).unwrap_or(Value::Null);
             if names.is_err() || known != json!([]) {

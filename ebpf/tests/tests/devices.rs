@@ -93,7 +93,7 @@ fn the_devices_of_every_process_are_covered_row_30() {
     assert_eq!(first.tell("udp u"), "ok");
     let mut agent = node.agent(&workload);
     assert_eq!(agent.tell("udp u"), "ok");
-    let namespaces = devices::namespaces(None, &workload);
+    let (namespaces, _) = devices::namespaces(None, &workload);
     assert_eq!(namespaces.len(), 2);
     node.bind(&workload, "app=web");
     assert_eq!(agent.resolve("www.evil.test"), "EPERM", "not covered yet: dropped, and counted");

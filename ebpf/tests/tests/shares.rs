@@ -143,3 +143,39 @@ fn a_workload_without_room_is_not_bound_row_39() {
     workloads.remove(&(u64::MAX - 1).to_le_bytes()).unwrap();
     bind::bind(&node.pins, &told).unwrap();
 }
+
+/// Others have taken what is common of `names`: each workload has as many as it has addresses for itself.
+#[test]
+fn names_are_kept_for_each_row_54() {
+    let (node, workload) = node("texts", &["pair-10-*.example.test"]);
+    node.pins.map("pool").unwrap().set(&2u32.to_le_bytes(), &u64::from(abi::LEARNED_MOST).to_le_bytes()).unwrap();
+    let mut agent = node.agent(&workload);
+    let mut reached = 0;
+    for i in 0..300u32 {
+        let (third, last) = (1 + i / 100, 2 + 2 * (i % 100));
+        assert!(agent.resolve(&format!("pair-10-200-{third}-{last}.example.test")).contains("records 2"));
+        reached += u32::from(agent.connect(&format!("10.200.{third}.{}", last + 1), 80) == "connected");
+    }
+    let used = usage(&node, &workload);
+    println!("{reached} of 300 names, {} kept", used.names);
+    assert_eq!((reached, used.names, used.own_names), (abi::RESERVED, u64::from(abi::RESERVED), u64::from(abi::RESERVED)));
+    assert!(node.counter("names-full") > 0);
+}
+
+/// Who fills his part of the sweep's queue waits for it, and nobody else does.
+#[test]
+fn items_of_the_queue_are_counted_for_each_row_54() {
+    let (node, workload) = node("items", &["pair-10-*.example.test"]);
+    let other = node.workload("other");
+    node.bind(&other, "app=web");
+    let (mut agent, mut beside) = (node.agent(&workload), node.agent(&other));
+    assert!(agent.resolve("pair-10-200-1-2.example.test").contains("records 2"));
+    let full = Usage { items: u64::from(abi::ITEMS_QUOTA), ..usage(&node, &workload) };
+    assert_eq!(usage(&node, &workload).items, 3, "two addresses and a name");
+    node.pins.map("usage").unwrap().set(&cgroup::id(&workload).unwrap().to_le_bytes(), full.bytes()).unwrap();
+    for (agent, address, want) in [(&mut agent, "10.200.1.5", "EPERM"), (&mut beside, "10.200.1.5", "connected")] {
+        assert!(agent.resolve("pair-10-200-1-4.example.test").contains("records 2"));
+        assert_eq!(agent.connect(address, 80), want);
+    }
+    assert_eq!(node.counter("sweep-lost"), 0);
+}

@@ -22,7 +22,8 @@ fn main() {
         "responder" => server::responder(),
         "serve-at" => {
             let at = if arguments[1].contains(':') { arguments[1].clone() } else { format!("{}:53", arguments[1]) };
-            let socket = UdpSocket::bind(at).unwrap();
+            let socket = UdpSocket::bind(&at).unwrap();
+            server::over_tcp(TcpListener::bind(&at).unwrap(), false);
             println!("ready");
             server::names(&socket, false);
         }
@@ -215,6 +216,9 @@ fn agent() {
             ["exhaust", name] => exhaust(sockets[*name].as_raw_fd()),
             ["packet-send", device, hex] => packet_send(device, hex, 0),
             ["packet-send", device, hex, mark] => packet_send(device, hex, mark.parse().unwrap()),
+            ["packet-send-as", device, hex, protocol] => packet_send_as(device, hex, 0, protocol.parse().unwrap()),
+            ["raw-packet", hex, hop] => raw_packet(&stream::bytes(hex), hop.parse().unwrap()),
+            ["ask-routed", how, server, name] => ask_routed(how, server, name),
             ["stale", name] => stale(&client(), name),
             ["packet-option", level, option] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
@@ -310,6 +314,8 @@ fn agent() {
             ["tcp-open", server] => stream::open(server, 53, &mut dns),
             ["tcp-open", server, port] => stream::open(server, port.parse().unwrap(), &mut dns),
             ["tcp-send", pieces @ ..] => stream::send(dns.as_mut().unwrap(), pieces),
+            // So many frames of 64 KiB that are no messages.
+            ["tcp-pour", frames] => stream::pour(dns.as_mut().unwrap(), frames.parse().unwrap()),
             ["tcp-in-part", server, allowed, refused] => stream::in_part(server, allowed, refused),
             ["tcp-urgent", hex] => stream::urgent(dns.as_ref().unwrap(), hex),
             ["tcp-read", count] => stream::read(dns.as_mut().unwrap(), count.parse().unwrap()),
@@ -407,8 +413,48 @@ fn send_icmp6(fd: i32, kind: u8, _words: usize) -> String {
     if result < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
 }
 
+/// An IPv4 packet as it is, handed to the neighbour for another address.
+fn raw_packet(packet: &[u8], hop: Ipv4Addr) -> String {
+    // SAFETY: a plain system call; the descriptor is owned at once.
+    let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW)) };
+    let mut name = [0u8; 16];
+    name[0] = libc::AF_INET as u8;
+    name[4..8].copy_from_slice(&hop.octets());
+    // SAFETY: buffers and their lengths.
+    let sent = unsafe { libc::sendto(fd.as_raw_fd(), packet.as_ptr().cast(), packet.len(), 0, name.as_ptr().cast(), 16) };
+    if sent < 0 { show(&std::io::Error::last_os_error()) } else { "sent".into() }
+}
+
+/// A question by a socket that asks for a device (`device`), for no gateway (`direct`), or both.
+fn ask_routed(how: &str, server: &str, name: &str) -> String {
+    let options = |fd: i32| {
+        if how.contains("device") {
+            set(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"veth0\0");
+        }
+        if how.contains("direct") {
+            set(fd, libc::SOL_SOCKET, libc::SO_DONTROUTE, &1i32.to_ne_bytes());
+        }
+    };
+    if !how.contains("tcp") {
+        let socket = client();
+        options(socket.as_raw_fd());
+        return resolve(&socket, name, server, 7, 1);
+    }
+    let mut dns = None;
+    let said = stream::open(server, 53, &mut dns);
+    let Some(mut stream) = dns else { return said };
+    options(stream.as_raw_fd()); // the connection is there; its next segment goes elsewhere
+    let message = query(7, &wire(name), 1);
+    let _ = stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], &message].concat());
+    stream::read(&mut stream, 1)
+}
+
 /// A frame past IP and every cgroup hook.
 fn packet_send(device: &str, hex: &str, mark: u32) -> String {
+    packet_send_as(device, hex, mark, 0x0800)
+}
+
+fn packet_send_as(device: &str, hex: &str, mark: u32, protocol: u16) -> String {
     // SAFETY: a plain system call; the descriptor is owned at once.
     let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0)) };
     set(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes());
@@ -416,7 +462,7 @@ fn packet_send(device: &str, hex: &str, mark: u32) -> String {
     // SAFETY: sockaddr_ll is plain data; the name is terminated.
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     to.sll_family = libc::AF_PACKET as u16;
-    to.sll_protocol = 0x0008; // ETH_P_IP, network order
+    to.sll_protocol = protocol.to_be();
     to.sll_ifindex = unsafe { libc::if_nametoindex(name.as_ptr()) } as i32;
     let frame = stream::bytes(hex);
     let length = size_of::<libc::sockaddr_ll>() as u32;

@@ -15,12 +15,7 @@ pub fn serve() {
         let socket = UdpSocket::bind((address, 53)).unwrap();
         let failing = address == RESOLVER_TWO;
         servers.push(std::thread::spawn(move || names(&socket, failing)));
-        let listener = TcpListener::bind((address, 53)).unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                std::thread::spawn(move || stream_of_names(stream, failing));
-            }
-        });
+        over_tcp(TcpListener::bind((address, 53)).unwrap(), failing);
     }
     // The first answers from whatever address its route gives it, the others from their own.
     for at in ["[::]:7777", "10.200.3.1:80", "10.200.3.2:80", "10.200.3.3:80"] {
@@ -59,6 +54,15 @@ pub fn serve() {
     for server in servers {
         server.join().unwrap();
     }
+}
+
+/// The same over TCP, beside whatever else this does.
+pub fn over_tcp(listener: TcpListener, failing: bool) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || stream_of_names(stream, failing));
+        }
+    });
 }
 
 /// Answers `ip-10-200-1-2.anything` with that address; the first label's prefix asks for something odd.

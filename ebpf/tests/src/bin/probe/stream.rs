@@ -36,6 +36,18 @@ pub fn send(stream: &mut TcpStream, pieces: &[&str]) -> String {
     "sent".into()
 }
 
+/// Frames of the longest kind, all zero.
+pub fn pour(stream: &mut TcpStream, frames: usize) -> String {
+    let frame = [vec![0xff; 2], vec![0; 65_535]].concat();
+    stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    for n in 0..frames {
+        if let Err(error) = stream.write_all(&frame) {
+            return format!("{} after {n}", show(&error));
+        }
+    }
+    "poured".into()
+}
+
 /// The last byte is sent out of band.
 pub fn urgent(stream: &TcpStream, hex: &str) -> String {
     let all = bytes(hex);
