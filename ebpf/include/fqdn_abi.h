@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xd1481b031b5a31ccULL
+#define FQDN_ABI 0xba35350f674a582dULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -600,12 +600,14 @@ struct fqdn_owned {
 	__u32 pad; /* Zero. */
 	__u32 by_name[256]; /* Addresses of the names that have this hash. */
 	struct fqdn_owned_key ring[4096]; /* The addresses, the last ones that were learned. */
+	__u32 marks[4096]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_owned) == 99336, "size");
+_Static_assert(sizeof(struct fqdn_owned) == 115720, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, ring) == 1032, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, marks) == 99336, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {
@@ -712,7 +714,8 @@ struct fqdn_learned {
 	__u64 netns; /* As in the key. */
 	__u64 carried; /* Key of the name that stands below, and not in `names`: the only one that led here when the address was new. */
 	__u32 carried_len; /* Its length on the wire; 0 = none. */
-	__u32 share; /* Whose room it takes, in the programs' own bits. */
+	__u16 share; /* Whose room it takes, in the programs' own bits. */
+	__u16 slot; /* Where it is written down in `owned`. */
 	__u8 carried_bytes[96]; /* It, as in `names`. */
 	__u64 used; /* When the workload last looked for it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 until; /* Latest end of a name of it. */
@@ -729,6 +732,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned, netns) == 288, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried) == 296, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_len) == 304, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, share) == 308, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_learned, slot) == 310, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, carried_bytes) == 312, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, used) == 408, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, until) == 416, "offset");
@@ -738,7 +742,8 @@ _Static_assert(__builtin_offsetof(struct fqdn_learned, born) == 432, "offset");
 /* Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name. */
 struct fqdn_recent {
 	struct bpf_spin_lock lock; /* Guards what is below. */
-	__u32 len; /* Length of the name on the wire. */
+	__u16 len; /* Length of the name on the wire. */
+	__u16 slot; /* Where it is written down in `owned`. */
 	__u64 cgroup; /* Workload; 0 = the place is free. */
 	__u8 addr[16]; /* Address. */
 	__u64 netns; /* Cookie of the network namespace. */
@@ -748,6 +753,7 @@ struct fqdn_recent {
 _Static_assert(sizeof(struct fqdn_recent) == 168, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_recent, lock) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_recent, len) == 4, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_recent, slot) == 6, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_recent, cgroup) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_recent, addr) == 16, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_recent, netns) == 32, "offset");

@@ -236,7 +236,7 @@ APART int take_over(struct scratch *s)
 	struct fqdn_learned_key key;
 	struct fqdn_learned *value;
 	__u64 first;
-	__u32 share;
+	__u32 share, slot;
 	int idle;
 
 	if (!s)
@@ -248,14 +248,16 @@ APART int take_over(struct scratch *s)
 	bpf_spin_lock(&value->lock);
 	first = value->first;
 	share = value->share;
+	slot = value->slot;
 	idle = is_same_element(value, &key) && !(share & GRANTED) && (s->fresh.learnable & GRANTED);
 	if (idle) {
 		value->first = s->fresh.name;
 		value->share = s->fresh.learnable & (GRANTED | COMMON);
+		value->slot = s->taken;
 	}
 	bpf_spin_unlock(&value->lock);
 	if (idle)
-		give_room(key.cgroup, first, share);
+		give_room(&key, first, share, slot);
 	return idle;
 }
 
@@ -328,6 +330,7 @@ static __always_inline void begin_element(struct scratch *s, const struct fqdn_n
 	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
 	s->learned.names[0] = s->fresh;
 	s->learned.share = s->fresh.learnable & (GRANTED | COMMON);
+	s->learned.slot = s->taken;
 	s->learned.born = s->now;
 	s->learned.until = s->fresh.expiry;
 	s->learned.first = s->fresh.name;

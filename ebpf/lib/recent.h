@@ -46,6 +46,7 @@ static __noinline int take_place(struct scratch *s, const struct fqdn_name *name
 		__builtin_memcpy(place->addr, s->learned_key.addr, 16);
 		place->name = s->fresh;
 		place->len = name->len;
+		place->slot = s->taken;
 		ROLLED for (__u32 k = 0; k < FQDN_CARRIED_MAX / 8; k++) {
 			if (8 * k >= READ_ONCE(name->len))
 				break;

@@ -26,7 +26,7 @@ struct learned_copy {
 	__u64 netns;
 	__u64 carried;
 	__u32 carried_len;
-	__u32 share;
+	__u16 share, slot;
 	__u8 carried_bytes[FQDN_CARRIED_MAX];
 	__u64 used, until, first, born;
 };
@@ -162,7 +162,9 @@ struct scratch {
 	__u64 name_key;
 	__u32 granted;     /* a rule lets the workload reach what has the name */
 	__u64 dice;        /* what gives way is drawn */
+	__u32 drawn, age;  /* 1 + where it is written down; how long ago it was used */
 	__u32 slot;        /* 1 + where it was written down, for what comes in its place */
+	__u32 taken;       /* where the address of `fresh` is written down */
 	__u32 tried;       /* to learn the address before it was looked for */
 	__u64 holds_from;  /* seconds of answers count from here */
 	enum { NAME_NOT_LOOKED_FOR, NAME_KEPT, NAME_FINDS_NO_ROOM } name_kept; /* the question's, in `names` */

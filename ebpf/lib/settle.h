@@ -28,6 +28,7 @@ static __always_inline int read_place(struct scratch *s, struct fqdn_recent *pla
 	__builtin_memcpy(s->learned_key.addr, place->addr, 16);
 	s->fresh = place->name;
 	s->read.len = place->len;
+	s->taken = place->slot;
 	for (int k = 0; k < FQDN_CARRIED_MAX / 8; k++)
 		((__u64 *)s->read.bytes)[k] = ((const __u64 *)place->bytes)[k];
 	bpf_spin_unlock(&place->lock);

@@ -17,6 +17,12 @@
 #define COMMON 4  /* the element is of what is common */
 
 #define DRAWS 8
+/* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
+#define TURNS 4
+/* A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^30 ns; it wraps after 97 days. */
+#define MARK_NAME 255
+#define MARK_GRANTED 256
+#define MARK_TIME(time) ((__u32)((time) >> 30) << 9)
 /* What was used within this time does not give way. */
 #define IN_USE (5 * 1000000000ULL)
 
@@ -25,9 +31,25 @@ static __always_inline __u32 *held_by_name(struct fqdn_owned *own, __u64 name)
 	return &own->by_name[name >> 32 & (FQDN_OWNED_NAMES - 1)];
 }
 
-/* The element is gone, or comes to nothing. */
-static __always_inline int give_room(__u64 cgroup, __u64 name, __u32 share)
+_Static_assert(FQDN_OWNED_NAMES == MARK_NAME + 1, "a mark has room for it");
+
+static __always_inline __u32 mark_of(__u64 name, __u32 share, __u64 used)
 {
+	return MARK_TIME(used) | (share & GRANTED ? MARK_GRANTED : 0) | (name >> 32 & MARK_NAME);
+}
+
+/* Nothing is written down there any more, if it was this. */
+static __always_inline void clear_mark(struct fqdn_owned *own, __u32 slot, const struct fqdn_learned_key *key)
+{
+	slot &= FQDN_LEARNED_QUOTA - 1;
+	if (own->ring[slot].netns == key->netns && same_address(own->ring[slot].addr, (const union address *)key->addr))
+		own->marks[slot] = 0;
+}
+
+/* The element is gone, or comes to nothing. */
+static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 name, __u32 share, __u32 slot)
+{
+	__u64 cgroup = key->cgroup;
 	struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &cgroup);
 	struct fqdn_owned *own = bpf_map_lookup_elem(&owned, &cgroup);
 	__u32 zero = 0;
@@ -39,6 +61,8 @@ static __always_inline int give_room(__u64 cgroup, __u64 name, __u32 share)
 		__sync_fetch_and_add(&used->own, -1);
 	if (common && (share & COMMON))
 		__sync_fetch_and_add(common, -1);
+	if (own)
+		clear_mark(own, slot, key);
 	/* A workload that was bound anew counts from nothing. */
 	if (own && READ_ONCE(*held_by_name(own, name)))
 		__sync_fetch_and_add(held_by_name(own, name), -1);
@@ -148,14 +172,38 @@ APART int take_room(struct scratch *s)
 	s->slot = 0;
 	__builtin_memcpy(own->ring[at].addr, s->learned_key.addr, 16);
 	own->ring[at].netns = s->learned_key.netns;
+	own->marks[at] = mark_of(s->fresh.name, s->fresh.learnable, s->now);
+	s->taken = at;
 	return ROOM_TAKEN;
 }
 
-static __always_inline void ring_key(struct fqdn_learned_key *key, const struct fqdn_owned *own, __u32 at)
+/* Of those that are drawn, the one that was used longest ago by its mark: of the kind of `fresh` and, with `by_name`, of its name. */
+static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own, __u32 by_name)
 {
-	at &= FQDN_LEARNED_QUOTA - 1;
-	__builtin_memcpy(key->addr, own->ring[at].addr, 16);
-	key->netns = own->ring[at].netns;
+	__u32 wanted = mark_of(s->fresh.name, s->fresh.learnable, 0), now = MARK_TIME(s->now);
+
+	s->drawn = 0;
+	s->age = 0;
+	ROLLED for (__u32 k = 0; k < DRAWS; k++) {
+		__u32 at = s->dice >> 7 * k & (FQDN_LEARNED_QUOTA - 1), mark = READ_ONCE(own->marks[at]), age;
+
+		if (!mark || ((mark ^ wanted) & (MARK_GRANTED | (by_name ? MARK_NAME : 0))))
+			continue;
+		age = now - (mark & ~(MARK_GRANTED | MARK_NAME));
+		if (s->drawn && age <= s->age)
+			continue;
+		s->age = age;
+		s->drawn = 1 + at;
+	}
+}
+
+/* The element of `key`, whose lock the caller holds, is nobody's from here on. */
+static __always_inline int end_element(struct fqdn_learned *value, const struct fqdn_learned_key *key)
+{
+	if (value->cgroup != key->cgroup)
+		return 0;
+	value->cgroup = 0;
+	return 1;
 }
 
 /* One of the workload's own addresses gives way: of the same kind and, with `by_name`, of the same name. 0 = none does. */
@@ -164,9 +212,9 @@ APART int make_room(struct scratch *s, __u32 by_name)
 	struct fqdn_learned_key key = {};
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 least = ~0ULL, name = 0;
-	__u32 share = 0, first = 0;
-	int ended = 0;
+	__u64 name;
+	__u32 at, share, mark;
+	int ended;
 
 	if (!s)
 		return 0;
@@ -174,52 +222,51 @@ APART int make_room(struct scratch *s, __u32 by_name)
 	own = bpf_map_lookup_elem(&owned, &key.cgroup);
 	if (!own)
 		return 0;
-	ROLLED for (__u32 k = 0; k < DRAWS; k++) {
-		__u64 used;
-
-		s->dice = mix(s->dice + s->now + k);
-		ring_key(&key, own, s->dice);
+	s->dice = mix(s->dice + s->now + 1);
+	ROLLED for (__u32 turn = 0; turn < TURNS; turn++) {
+		draw(s, own, by_name);
+		if (!s->drawn)
+			return 0;
+		at = (s->drawn - 1) & (FQDN_LEARNED_QUOTA - 1);
+		__builtin_memcpy(key.addr, own->ring[at].addr, 16);
+		key.netns = own->ring[at].netns;
 		value = bpf_map_lookup_elem(&learned, &key);
-		if (!value || (value->share & GRANTED) != (s->fresh.learnable & GRANTED) ||
-		    (by_name && held_by_name(own, value->first) != held_by_name(own, s->fresh.name)))
+		if (!value) { /* learned lately, and not there yet */
+			s->dice = mix(s->dice);
 			continue;
-		used = value->used;
-		if (s->now < value->until && used + IN_USE > s->now)
+		}
+		if (value->slot != at) { /* and written down elsewhere since */
+			own->marks[at] = 0;
+			value = NULL;
 			continue;
-		if (used < value->born)
-			used = value->born;
-		if (s->now >= value->until)
-			used = 0;
-		if (used >= least)
+		}
+		mark = mark_of(value->first, value->share, value->used > value->born ? value->used : value->born);
+		if (s->now < value->until && mark != own->marks[at] && turn + 1 < TURNS) {
+			own->marks[at] = mark;
 			continue;
-		least = used;
-		first = s->dice;
+		}
+		if (s->now < value->until && value->used + IN_USE > s->now)
+			return 0;
+		break;
 	}
-	if (least == ~0ULL)
-		return 0;
-	s->slot = 1 + (first & (FQDN_LEARNED_QUOTA - 1));
-	ring_key(&key, own, first);
-	value = bpf_map_lookup_elem(&learned, &key);
 	if (!value)
-		return 1; /* the sweep was faster */
+		return 0;
 	bpf_spin_lock(&value->lock);
-	if (value->cgroup == key.cgroup) {
-		value->cgroup = 0;
-		ended = 1;
-	}
+	ended = end_element(value, &key);
 	name = value->first;
 	share = value->share;
 	bpf_spin_unlock(&value->lock);
+	s->slot = 1 + at;
 	if (!ended || bpf_map_delete_elem(&learned, &key))
 		return 1;
-	give_room(key.cgroup, name, share);
+	give_room(&key, name, share, at);
 	count(FQDN_COUNT_LEARNED_DISPLACED);
 	return 1;
 }
 
 static __always_inline void give_back_room(const struct scratch *s)
 {
-	give_room(s->cgroup, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON));
+	give_room(&s->learned_key, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON), s->taken);
 }
 
 #endif

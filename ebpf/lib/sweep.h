@@ -20,7 +20,7 @@
  * 1 = every name is over, and the element nobody's: an answer that would renew it learns anew, once it is removed.
  * -1 = it is gone.
  */
-static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64 now, __u64 *first, __u32 *share)
+static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64 now, __u64 *first, __u32 *share, __u32 *slot)
 {
 	struct fqdn_learned *value = bpf_map_lookup_elem(&learned, key);
 	int over = 1;
@@ -37,6 +37,7 @@ static __always_inline int end_learned(const struct fqdn_learned_key *key, __u64
 		value->cgroup = 0;
 	*first = value->first;
 	*share = value->share;
+	*slot = value->slot;
 	bpf_spin_unlock(&value->lock);
 	return over;
 }
@@ -70,15 +71,15 @@ static long sweep_step(__u32 i, struct clock **context)
 	if (item.cgroup) {
 		const struct fqdn_learned_key *key = (const void *)&item; /* the same fields */
 		__u64 first;
-		__u32 share;
-		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now, &first, &share);
+		__u32 share, slot;
+		int over = end_learned(key, is_gone(item.cgroup) ? ~0ULL : now, &first, &share, &slot);
 
 		if (over < 0)
 			return drop_item(item.cgroup);
 		if (over) {
 			if (bpf_map_delete_elem(&learned, key))
 				goto again;
-			give_room(key->cgroup, first, share);
+			give_room(key, first, share, slot);
 			count(FQDN_COUNT_SWEPT_LEARNED);
 			return drop_item(item.cgroup);
 		}

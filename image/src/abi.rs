@@ -736,7 +736,7 @@ records! {
         16 netns: u64,
     }
     /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
-    Owned "owned" 99336 {
+    Owned "owned" 115720 {
         /// Where the next address is written down.
         0 next: u32,
         /// Zero.
@@ -745,6 +745,8 @@ records! {
         8 by_name: [u32; 256],
         /// The addresses, the last ones that were learned.
         1032 ring: [OwnedKey; 4096],
+        /// What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own.
+        99336 marks: [u32; 4096],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {
@@ -846,7 +848,9 @@ records! {
         /// Its length on the wire; 0 = none.
         304 carried_len: u32,
         /// Whose room it takes, in the programs' own bits.
-        308 share: u32,
+        308 share: u16,
+        /// Where it is written down in `owned`.
+        310 slot: u16,
         /// It, as in `names`.
         312 carried_bytes: [u8; 96],
         /// When the workload last looked for it, CLOCK_BOOTTIME nanoseconds.
@@ -863,7 +867,9 @@ records! {
         /// Guards what is below.
         0 lock: SpinLock,
         /// Length of the name on the wire.
-        4 len: u32,
+        4 len: u16,
+        /// Where it is written down in `owned`.
+        6 slot: u16,
         /// Workload; 0 = the place is free.
         8 cgroup: u64,
         /// Address.
