@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xba35350f674a582dULL
+#define FQDN_ABI 0xb138b45fbddad8c1ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -62,6 +62,7 @@
 #define FQDN_LEARNED_QUOTA 4096U /* Most addresses learned for one workload at a time. */
 #define FQDN_LEARNED_MOST 0x10000U /* Elements of `learned`. */
 #define FQDN_RESERVED 256U /* Most of them that a workload has for itself: half of all, divided by the number of workloads. */
+#define FQDN_SLOTS 4352U /* Places where a workload's addresses are written down: one for each that it may have, or may have without a rule. */
 #define FQDN_RESERVED_LEAST 16U /* A workload that would have fewer for itself is not bound. */
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
 #define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
@@ -596,18 +597,18 @@ _Static_assert(__builtin_offsetof(struct fqdn_owned_key, netns) == 16, "offset")
 
 /* Value of `owned`, by workload, made when it is bound: what may give way when its share is full. */
 struct fqdn_owned {
-	__u32 next; /* Where the next address is written down. */
+	__u32 next; /* Where a free place is looked for next. */
 	__u32 pad; /* Zero. */
 	__u32 by_name[256]; /* Addresses of the names that have this hash. */
-	struct fqdn_owned_key ring[4096]; /* The addresses, the last ones that were learned. */
-	__u32 marks[4096]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
+	struct fqdn_owned_key keys[4352]; /* Its addresses. */
+	__u32 marks[4352]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_owned) == 115720, "size");
+_Static_assert(sizeof(struct fqdn_owned) == 122888, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_owned, ring) == 1032, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_owned, marks) == 99336, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, keys) == 1032, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, marks) == 105480, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {

@@ -15,10 +15,18 @@
 /* The owner name at `at` is the chain's present name: 1 or 0; -1 = malformed. Sets `after`. */
 static __always_inline int owner_is_ours(struct scratch *s, __u32 at)
 {
+	__u32 word = be16_at(s, at);
+	int ours;
+
 	/* Most owners are a pointer to where that name stands. */
-	if (at + 2 <= s->length && s->owner_at < POINTER_REACH && be16_at(s, at) == (0xc000 | s->owner_at)) {
+	if (at + 2 <= s->length && s->owner_at < POINTER_REACH && word == (0xc000 | s->owner_at)) {
 		s->after = at + 2;
 		return 1;
+	}
+	/* Else they are the pointer that the one before was, which was followed: 512 of them would take all of the budget. */
+	if (at + 2 <= s->length && word >= 0xc000 && word == s->owner_word) {
+		s->after = at + 2;
+		return s->owner_ours;
 	}
 	/* The root owns OPT, of which a message may have thousands that teach nothing. */
 	if (at < s->length && !s->message[at & (FQDN_MESSAGE_MAX - 1)]) {
@@ -35,7 +43,10 @@ static __always_inline int owner_is_ours(struct scratch *s, __u32 at)
 	}
 	if (!read_name(s, at))
 		return -1;
-	return s->read.len == s->chain.len && same_name(s->read.bytes, s->chain.bytes, &s->read.len);
+	ours = s->read.len == s->chain.len && same_name(s->read.bytes, s->chain.bytes, &s->read.len);
+	s->owner_word = word;
+	s->owner_ours = ours;
+	return ours;
 }
 
 /*
@@ -51,6 +62,7 @@ static __always_inline void follow(struct scratch *s, __u32 at, __u32 ttl)
 	s->met |= bit;
 	s->cnames++;
 	s->owner_at = at;
+	s->owner_word = 0;
 	note_link(s, at);
 	if (ttl < s->min_ttl)
 		s->min_ttl = ttl;
@@ -144,6 +156,7 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_MISMATCH;
 	s->owner_at = DNS_HEADER;
 	s->chain_at = 0;
+	s->owner_word = 0;
 	s->min_ttl = MOST_TTL;
 	s->got = 0;
 	s->more = 0;
@@ -266,13 +279,13 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 	       resolver_entries(s->generation, (const union address *)s->asked.server);
 }
 
-/* No such name, or no such address, is the answer nevertheless. Another error (SERVFAIL) may be followed by a better one. */
+/* No such name, no such address, or that it is to be asked for over TCP, is the answer nevertheless. Another error (SERVFAIL) may be followed by a better one. */
 static __noinline int forget_unless_more(struct job *job, int why)
 {
 	struct fqdn_pending *question = job->question;
 	bool no_name = why == FQDN_COUNT_ANSWER_ERROR && (job->s->message[3] & DNS_RCODE) == RCODE_NXDOMAIN;
 
-	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || (no_name && repeats_question(job->s, question))))
+	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || ((no_name || why == FQDN_COUNT_ANSWER_TRUNCATED) && repeats_question(job->s, question))))
 		forget_question(question);
 	return 0;
 }

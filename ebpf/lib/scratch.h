@@ -134,6 +134,7 @@ struct scratch {
 	__u32 records, answers, record;
 	__u32 owner_at;    /* where the chain's present name stands in the message */
 	__u32 chain_at;    /* whose name `chain` is; 0 = nobody's */
+	__u32 owner_word, owner_ours; /* a pointer that an owner was, and whether that is the chain's present name; 0 = none yet */
 	__u32 min_ttl;
 	__u32 got;
 	__u32 more;        /* addresses that there was no room for */

@@ -18,11 +18,17 @@
 
 #define DRAWS 8
 /* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
-#define TURNS 4
-/* A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^30 ns; it wraps after 97 days. */
+#define TURNS 8
+/*
+ * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 39
+ * hours: what was used before then looks younger, and gives way later.
+ */
 #define MARK_NAME 255
 #define MARK_GRANTED 256
-#define MARK_TIME(time) ((__u32)((time) >> 30) << 9)
+#define MARK_TAKEN 512
+#define MARK_TIME(time) ((__u32)((time) >> 24) << 10)
+/* Marks that are looked at for a free place, a few cache lines: where nearly all are taken, another address gives way. */
+#define FREE_TRIES 64
 /* What was used within this time does not give way. */
 #define IN_USE (5 * 1000000000ULL)
 
@@ -35,23 +41,34 @@ _Static_assert(FQDN_OWNED_NAMES == MARK_NAME + 1, "a mark has room for it");
 
 static __always_inline __u32 mark_of(__u64 name, __u32 share, __u64 used)
 {
-	return MARK_TIME(used) | (share & GRANTED ? MARK_GRANTED : 0) | (name >> 32 & MARK_NAME);
+	return MARK_TIME(used) | MARK_TAKEN | (share & GRANTED ? MARK_GRANTED : 0) | (name >> 32 & MARK_NAME);
+}
+
+/* A free place, and its mark set; FQDN_SLOTS = none was found. */
+static __always_inline __u32 take_slot(struct fqdn_owned *own, __u32 first, __u32 mark)
+{
+	ROLLED for (__u32 k = 0; k < FREE_TRIES; k++) {
+		__u32 at = first + k;
+
+		if (at >= FQDN_SLOTS)
+			at -= FQDN_SLOTS;
+		if (at >= FQDN_SLOTS)
+			return FQDN_SLOTS;
+		if (!READ_ONCE(own->marks[at]) && !__sync_val_compare_and_swap(&own->marks[at], 0, mark))
+			return at;
+	}
+	return FQDN_SLOTS;
 }
 
 /* Nothing is written down there any more, if it was this. */
 static __always_inline void clear_mark(struct fqdn_owned *own, __u32 slot, const struct fqdn_learned_key *key)
 {
-	slot &= FQDN_LEARNED_QUOTA - 1;
-	if (own->ring[slot].netns == key->netns && same_address(own->ring[slot].addr, (const union address *)key->addr))
+	if (slot < FQDN_SLOTS && own->keys[slot].netns == key->netns && same_address(own->keys[slot].addr, (const union address *)key->addr))
 		own->marks[slot] = 0;
 }
 
-/* The element is gone, or comes to nothing. */
-static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 name, __u32 share, __u32 slot)
+static __always_inline void drop_room(struct fqdn_usage *used, __u32 share)
 {
-	__u64 cgroup = key->cgroup;
-	struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &cgroup);
-	struct fqdn_owned *own = bpf_map_lookup_elem(&owned, &cgroup);
 	__u32 zero = 0;
 	__u64 *common = bpf_map_lookup_elem(&pool, &zero);
 
@@ -61,6 +78,16 @@ static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 n
 		__sync_fetch_and_add(&used->own, -1);
 	if (common && (share & COMMON))
 		__sync_fetch_and_add(common, -1);
+}
+
+/* The element is gone, or comes to nothing. */
+static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 name, __u32 share, __u32 slot)
+{
+	__u64 cgroup = key->cgroup;
+	struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &cgroup);
+	struct fqdn_owned *own = bpf_map_lookup_elem(&owned, &cgroup);
+
+	drop_room(used, share);
 	if (own)
 		clear_mark(own, slot, key);
 	/* A workload that was bound anew counts from nothing. */
@@ -165,14 +192,18 @@ APART int take_room(struct scratch *s)
 		return ROOM_NONE_FOR_NAME;
 	if (!try_room(s, used, node))
 		return ROOM_NONE;
-	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
-	/* In the place of what gave way: so that all that is held can be drawn. */
-	at = s->slot ? s->slot - 1 : __sync_fetch_and_add(&own->next, 1);
-	at &= FQDN_LEARNED_QUOTA - 1;
+	/* First the place of what gave way. */
+	at = take_slot(own, s->slot ? s->slot - 1 : own->next, mark_of(s->fresh.name, s->fresh.learnable, s->now));
 	s->slot = 0;
-	__builtin_memcpy(own->ring[at].addr, s->learned_key.addr, 16);
-	own->ring[at].netns = s->learned_key.netns;
-	own->marks[at] = mark_of(s->fresh.name, s->fresh.learnable, s->now);
+	if (at >= FQDN_SLOTS) {
+		own->next = (own->next + FREE_TRIES) % FQDN_SLOTS;
+		drop_room(used, s->fresh.learnable);
+		return ROOM_NONE;
+	}
+	own->next = at + 1 < FQDN_SLOTS ? at + 1 : 0;
+	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
+	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
+	own->keys[at].netns = s->learned_key.netns;
 	s->taken = at;
 	return ROOM_TAKEN;
 }
@@ -185,11 +216,14 @@ static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own
 	s->drawn = 0;
 	s->age = 0;
 	ROLLED for (__u32 k = 0; k < DRAWS; k++) {
-		__u32 at = s->dice >> 7 * k & (FQDN_LEARNED_QUOTA - 1), mark = READ_ONCE(own->marks[at]), age;
+		__u32 at = (s->dice >> 7 * k & 0x7fff) * FQDN_SLOTS >> 15, mark, age;
 
+		if (at >= FQDN_SLOTS)
+			return;
+		mark = READ_ONCE(own->marks[at]);
 		if (!mark || ((mark ^ wanted) & (MARK_GRANTED | (by_name ? MARK_NAME : 0))))
 			continue;
-		age = now - (mark & ~(MARK_GRANTED | MARK_NAME));
+		age = now - (mark & ~(MARK_TAKEN | MARK_GRANTED | MARK_NAME));
 		if (s->drawn && age <= s->age)
 			continue;
 		s->age = age;
@@ -212,9 +246,9 @@ APART int make_room(struct scratch *s, __u32 by_name)
 	struct fqdn_learned_key key = {};
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 name;
+	__u64 name, used;
 	__u32 at, share, mark;
-	int ended;
+	int ended, in_use;
 
 	if (!s)
 		return 0;
@@ -227,27 +261,24 @@ APART int make_room(struct scratch *s, __u32 by_name)
 		draw(s, own, by_name);
 		if (!s->drawn)
 			return 0;
-		at = (s->drawn - 1) & (FQDN_LEARNED_QUOTA - 1);
-		__builtin_memcpy(key.addr, own->ring[at].addr, 16);
-		key.netns = own->ring[at].netns;
+		at = s->drawn - 1;
+		if (at >= FQDN_SLOTS)
+			return 0;
+		__builtin_memcpy(key.addr, own->keys[at].addr, 16);
+		key.netns = own->keys[at].netns;
 		value = bpf_map_lookup_elem(&learned, &key);
-		if (!value) { /* learned lately, and not there yet */
+		if (!value || value->slot != at) { /* learned lately, and not there yet */
+			value = NULL;
 			s->dice = mix(s->dice);
 			continue;
 		}
-		if (value->slot != at) { /* and written down elsewhere since */
-			own->marks[at] = 0;
-			value = NULL;
-			continue;
-		}
-		mark = mark_of(value->first, value->share, value->used > value->born ? value->used : value->born);
-		if (s->now < value->until && mark != own->marks[at] && turn + 1 < TURNS) {
-			own->marks[at] = mark;
-			continue;
-		}
-		if (s->now < value->until && value->used + IN_USE > s->now)
-			return 0;
-		break;
+		in_use = s->now < value->until && value->used + IN_USE > s->now;
+		used = in_use ? s->now : value->used > value->born ? value->used : value->born;
+		mark = mark_of(value->first, value->share, used);
+		if (s->now >= value->until || (!in_use && (mark == own->marks[at] || turn + 1 == TURNS)))
+			break;
+		own->marks[at] = mark;
+		value = NULL;
 	}
 	if (!value)
 		return 0;

@@ -222,6 +222,8 @@ constants! {
     LEARNED_MOST: u32 = 65_536;
     /// Most of them that a workload has for itself: half of all, divided by the number of workloads.
     RESERVED: u32 = 256;
+    /// Places where a workload's addresses are written down: one for each that it may have, or may have without a rule.
+    SLOTS: u32 = 4_352;
     /// A workload that would have fewer for itself is not bound.
     RESERVED_LEAST: u32 = 16;
     /// Most addresses learned for one workload that no rule lets it reach.
@@ -736,17 +738,17 @@ records! {
         16 netns: u64,
     }
     /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
-    Owned "owned" 115720 {
-        /// Where the next address is written down.
+    Owned "owned" 122888 {
+        /// Where a free place is looked for next.
         0 next: u32,
         /// Zero.
         4 pad: u32,
         /// Addresses of the names that have this hash.
         8 by_name: [u32; 256],
-        /// The addresses, the last ones that were learned.
-        1032 ring: [OwnedKey; 4096],
+        /// Its addresses.
+        1032 keys: [OwnedKey; 4352],
         /// What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own.
-        99336 marks: [u32; 4096],
+        105480 marks: [u32; 4352],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {

@@ -101,6 +101,11 @@ impl Node {
         (node, agent)
     }
 
+    /// The same, and another server's words.
+    pub fn with_peer(self, what: &str) -> Node {
+        self.with_server(what).0
+    }
+
     fn with_server(mut self, what: &str) -> (Node, BufReader<ChildStdout>) {
         let n = &self.name;
         sh(&format!(
@@ -116,7 +121,8 @@ impl Node {
              ip -n {n}-s route add local 10.200.0.0/16 dev lo; ip -n {n}-s -6 route add local fd20::/16 dev lo"
         ));
         let mut server = Command::new("ip")
-            .args(["netns", "exec", &format!("{n}-s"), &probe(), what])
+            .args(["netns", "exec", &format!("{n}-s"), &probe()])
+            .args(what.split(' '))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -192,9 +198,13 @@ impl Node {
         self.begin(cgroup, &format!("{} agent", probe()))
     }
 
+    /// Any program in a cgroup and a namespace of this node's; its input and output are the caller's.
+    pub fn run_in(&self, side: &str, cgroup: &Path, command: &str) -> Child {
+        spawn_in(cgroup, &format!("ip netns exec {} {command}", self.netns(side)))
+    }
+
     fn begin(&self, cgroup: &Path, command: &str) -> Agent {
-        let script = format!("echo 0 > {}/cgroup.procs && exec {command}", cgroup.display());
-        let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = spawn_in(cgroup, command);
         let stdin = child.stdin.take().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Agent { child, stdin, stdout }
@@ -222,6 +232,11 @@ fn remove(name: &str) {
          echo 1 > $c/cgroup.kill; for i in 1 2 3 4 5 6 7 8 9 10; do find $c -depth -type d -exec rmdir {{}} + 2>/dev/null; [ -d $c ] || exit 0; sleep 0.1; done"
     );
     let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+}
+
+fn spawn_in(cgroup: &Path, command: &str) -> Child {
+    let script = format!("echo 0 > {}/cgroup.procs && exec {command}", cgroup.display());
+    Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Within so many milliseconds.

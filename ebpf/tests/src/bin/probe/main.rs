@@ -14,6 +14,7 @@ mod load;
 mod server;
 mod stream;
 mod uring;
+mod zone;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +28,7 @@ fn main() {
             println!("ready");
             server::names(&socket, false);
         }
+        "zone" => zone::serve(&arguments[1..]),
         "send-udp" => {
             let socket = UdpSocket::bind(format!("0.0.0.0:{}", arguments[1])).unwrap();
             std::thread::sleep(Duration::from_millis(200));
