@@ -44,8 +44,7 @@ static __always_inline __s32 device_behind(struct bpf_sock_ops *ctx)
 }
 
 /*
- * A connection that came in from outside: the packet that completes the handshake came by a device other than loopback, so its
- * peer has heard us. Kept with the socket, where no other peer can crowd it out (bypass row 43).
+ * A connection that came in from outside: the packet that completes the handshake came by a device other than loopback. Kept with the socket, where no other peer can crowd it out (bypass row 43).
  */
 static __always_inline void mark_accepted(struct bpf_sock_ops *ctx, struct fqdn_sock *sock)
 {
@@ -53,7 +52,8 @@ static __always_inline void mark_accepted(struct bpf_sock_ops *ctx, struct fqdn_
 	union address peer;
 
 	read_remote(ctx, &peer);
-	if (!device || device == LOOPBACK_DEVICE || is_loopback(&peer) || !sock->netns)
+	/* One that connects itself may end here too, by a simultaneous open (RFC 9293 section 3.5). */
+	if (!device || device == LOOPBACK_DEVICE || is_loopback(&peer) || !sock->netns || (sock->flags & (FQDN_SOCK_CREATED | FQDN_SOCK_CONNECTED)))
 		return;
 	__builtin_memcpy(sock->peer, peer.bytes, 16);
 	sock->peer_port = bpf_ntohl(ctx->remote_port);
@@ -96,6 +96,7 @@ static __always_inline void begin_stream(struct bpf_sock_ops *ctx, struct bpf_so
 		return;
 	}
 	bpf_sock_ops_cb_flags_set(ctx, SOCK_OPS_STATE_FLAG); /* so that its end is told */
+	clear_flags(sock, FQDN_SOCK_UNJUDGED);
 	set_flags(sock, FQDN_SOCK_STREAM);
 	/* Where a query may be refused, the program of `streams` answers it before it is sent. */
 	if (!(job.binding->flags & FQDN_BINDING_ENFORCED))
@@ -160,6 +161,8 @@ int fqdn_sockops(struct bpf_sock_ops *ctx)
 		return 1;
 	}
 	sock->netns = bpf_get_netns_cookie(ctx);
+	if (ctx->op == SOCK_OPS_CONNECT)
+		set_flags(sock, FQDN_SOCK_CONNECTED);
 	if (!node || !node->workloads)
 		return 1;
 	if (ctx->op == SOCK_OPS_PASSIVE_ESTABLISHED)

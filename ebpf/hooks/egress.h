@@ -366,8 +366,10 @@ int fqdn_egress(struct __sk_buff *skb)
 	}
 	/* Several datagrams, or pages that the sender may still write to (sendfile, MSG_ZEROCOPY). */
 	if (enforced && (dns || raw) && goes_astray(skb, &f, raw)) {
-		mark_unjudged(skb, &f, sock);
-		return refuse_sent(cgroup, FQDN_COUNT_ROUTE_FORCED, sock, &f);
+		verdict = refuse_sent(cgroup, FQDN_COUNT_ROUTE_FORCED, sock, &f);
+		if (verdict == PASS)
+			mark_unjudged(skb, &f, sock);
+		return verdict;
 	}
 	if (enforced && dns && f.proto == PROTO_UDP && (skb->gso_segs > 1 || skb->data_end - skb->data < skb->len))
 		return refuse_sent(cgroup, FQDN_COUNT_QUERY_SEGMENTED, sock, &f);

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xb138b45fbddad8c1ULL
+#define FQDN_ABI 0xa9bb0eb18f9862a8ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -67,7 +67,7 @@
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
 #define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there. */
-#define FQDN_ITEMS_QUOTA 16384U /* Most items of one workload in the sweep's queue: of what gave way, too, until they are visited. */
+#define FQDN_ITEMS_MOST 0x20000U /* Most items in the sweep's queue of what gave way and was not visited yet, divided by the number of workloads. All that is there has as many. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
 #define FQDN_PARTIALS_QUOTA 4U /* Most answers over TCP of one workload that are there in part. */
 #define FQDN_PENDING_MS 10000U /* Milliseconds for which a question waits for its answer. */
@@ -77,7 +77,7 @@
 #define FQDN_SILENT_MS 30000U /* Milliseconds after which a UDP flow whose peer is silent ends with its name's time. */
 #define FQDN_SOCK_ACCEPTED 1U /* Socket flag: accepted from a peer outside, replies are not judged. */
 #define FQDN_SOCK_CREATED 2U /* Socket flag: made after the programs were attached, by whom is known. */
-#define FQDN_SOCK_CONNECTED 4U /* Socket flag: a datagram socket that was connected, so that it speaks first. */
+#define FQDN_SOCK_CONNECTED 4U /* Socket flag: it was connected by its owner, so that it speaks first. */
 #define FQDN_SOCK_STREAM 8U /* Socket flag: a TCP connection to a DNS port, whose every byte is judged. */
 #define FQDN_SOCK_HEARD 16U /* Socket flag: a datagram socket that a peer from outside has sent to. */
 #define FQDN_SOCK_BUSY 32U /* Socket flag: more questions waited at once than find a place in the socket's own page. */
@@ -819,9 +819,9 @@ _Static_assert(__builtin_offsetof(struct fqdn_sock, lasts) == 160, "offset");
 /* Value of `peers`, by workload, made when it is bound: who has sent to it over UDP, and may be answered. */
 struct fqdn_peers {
 	__u64 hash[2048]; /* Keyed hash of network namespace, peer, its port and ours; 0 = the place is free. */
-	__u64 time[2048]; /* Last datagram of that peer, CLOCK_BOOTTIME nanoseconds. */
+	__u32 time[2048]; /* Last datagram of that peer, in units of 2^24 ns. */
 };
-_Static_assert(sizeof(struct fqdn_peers) == 32768, "size");
+_Static_assert(sizeof(struct fqdn_peers) == 24576, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_peers, hash) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_peers, time) == 16384, "offset");
 

@@ -36,6 +36,8 @@ static __always_inline __u64 inbound_hash(const struct fqdn_node *node, const un
 	return mix(peer_hash(node, peer, port, netns) ^ (__u64)local << 32) | 1;
 }
 
+/* Half as long as the memory that full nanoseconds would take; it wraps after two years. */
+#define PEER_TIME(time) ((__u32)((time) >> 24))
 #define SET_OF(hash) ((hash) >> 1 & (FQDN_PEERS - FQDN_PEER_WAYS))
 
 /*
@@ -44,7 +46,8 @@ static __always_inline __u64 inbound_hash(const struct fqdn_node *node, const un
  */
 static __always_inline void hear_peer(struct fqdn_peers *own, __u64 hash, bool opens)
 {
-	__u64 first = SET_OF(hash), oldest = first, now = present_time();
+	__u64 first = SET_OF(hash), oldest = first;
+	__u32 now = PEER_TIME(present_time());
 
 	ROLLED for (__u32 way = 0; way < FQDN_PEER_WAYS; way++) {
 		__u64 at = (first + way) & (FQDN_PEERS - 1);
@@ -55,7 +58,7 @@ static __always_inline void hear_peer(struct fqdn_peers *own, __u64 hash, bool o
 			READ_ONCE(own->time[at]) = now;
 			return;
 		}
-		if (own->time[at] < own->time[oldest & (FQDN_PEERS - 1)])
+		if (now - own->time[at] > now - own->time[oldest & (FQDN_PEERS - 1)])
 			oldest = at;
 	}
 	if (!opens)
@@ -85,7 +88,7 @@ APART int came_in(const struct fqdn_sock *sock, const struct flow *f, __u64 cgro
 		OPAQUE(at);
 		at &= FQDN_PEERS - 1;
 		if (READ_ONCE(own->hash[at]) == hash)
-			return (__s64)(present_time() - READ_ONCE(own->time[at])) < (__s64)(FQDN_PEER_MS * 1000000ULL);
+			return (__s32)(PEER_TIME(present_time()) - READ_ONCE(own->time[at])) <= (__s32)PEER_TIME(FQDN_PEER_MS * 1000000ULL);
 	}
 	return 0;
 }

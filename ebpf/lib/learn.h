@@ -14,23 +14,28 @@ _Static_assert(sizeof(((struct fqdn_binding *)0)->learned) == 8 * SEEN_WORDS, "w
 _Static_assert(sizeof(struct fqdn_image_learnable) == sizeof(struct block), "a block");
 _Static_assert(sizeof(struct fqdn_sweep_item) == sizeof(struct fqdn_learned_key), "an item is a key of learned");
 
-/* A workload that has so many items in the queue makes the sweep hurry. */
-#define ITEMS_MANY (FQDN_ITEMS_QUOTA / 2)
-
 /*
- * What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. Whose items fill his part of the queue, must
- * wait until the sweep has visited them: nobody else's find none (bypass row 54).
+ * What is to be removed some day: a key of `learned`, or of cgroup 0 and a name's. Whose items of what gave way fill his part
+ * of the queue, must wait until the sweep has visited them: nobody else's find none (bypass row 54).
  */
 static __always_inline int queue_sweep(const void *item, struct fqdn_usage *used)
 {
 	__u32 at = POOL_QUEUED, crowded = POOL_CROWDED;
 	__u64 *queued = bpf_map_lookup_elem(&pool, &at);
 	__u64 *hurry = bpf_map_lookup_elem(&pool, &crowded);
+	const struct fqdn_node *node = the_node();
+	__s64 most, idle;
 
-	if (!used || !take_share(&used->items, FQDN_ITEMS_QUOTA))
+	if (!used || !node)
 		return 0;
-	if (hurry && used->items > ITEMS_MANY)
+	most = FQDN_ITEMS_MOST / (node->workloads ? node->workloads : 1);
+	idle = (__s64)__sync_fetch_and_add(&used->items, 1) - (__s64)(used->learned + used->idle + used->names);
+	if (hurry && idle > most / 2)
 		*hurry = 1;
+	if (idle >= most) {
+		give_share(&used->items);
+		return 0;
+	}
 	if (bpf_map_push_elem(&sweep, item, BPF_ANY) == 0) {
 		if (queued)
 			__sync_fetch_and_add(queued, 1);

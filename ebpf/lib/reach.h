@@ -235,13 +235,19 @@ static __always_inline bool may_outlive(const struct scratch *s, const struct fq
  */
 static __always_inline __u64 lasts_until(const struct scratch *s, const struct fqdn_image_head *head)
 {
-	return s->reached_name && s->held ? s->expiry - s->held * MINUTE + head->ttl_max * SECOND : 0;
+	return s->reached_name && s->held && s->held * MINUTE < s->expiry ? s->expiry - s->held * MINUTE + head->ttl_max * SECOND : 0;
 }
 
 /* Its peer goes on sending. */
 static __always_inline bool is_alive(const struct scratch *s, const struct fqdn_sock *sock)
 {
 	return s->flow.proto == PROTO_TCP || (may_outlive(s, sock) && s->now < sock->lasts && (__s64)(s->now - sock->heard) < (__s64)(FQDN_SILENT_MS * 1000000ULL));
+}
+
+/* Which destination a socket's name is of. */
+static __always_inline __u64 destination_hash(const struct flow *f)
+{
+	return mix(mix(f->dest.half[0]) ^ f->dest.half[1]) ^ (__u64)f->dest_port << 16 ^ f->source_port;
 }
 
 /* The connection takes the name that allowed it along; one that an address alone allowed has none. */
@@ -259,9 +265,14 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
 	own = bpf_sk_storage_get(&socket_names, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!own)
 		return;
+	/* With whom it is: another thread may send elsewhere by the same socket. */
+	if (!begin_write(sock))
+		return;
 	__builtin_memcpy(own->bytes, s->name, sizeof(own->bytes));
 	own->len = s->name_len;
+	own->until = destination_hash(&s->flow);
 	sock->lasts = lasts_until(s, job->head);
+	end_write(sock);
 }
 
 /*
@@ -270,9 +281,17 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
  */
 static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struct fqdn_sock *sock)
 {
+	const struct fqdn_name *own;
 	struct scratch *s = job->s;
+	__u32 seq = READ_ONCE(sock->seq);
 
-	if (!is_same_connection(s, sock) || !is_alive(s, sock) || is_denied(job) || !may_be_learned(job) || !bring_name(s, bpf_sk_storage_get(&socket_names, sk, NULL, 0)))
+	if ((seq & 1) || !is_same_connection(s, sock) || !is_alive(s, sock) || is_denied(job) || !may_be_learned(job))
+		return 0;
+	own = bpf_sk_storage_get(&socket_names, sk, NULL, 0);
+	if (!bring_name(s, own) || own->until != destination_hash(&s->flow))
+		return 0;
+	barrier();
+	if (READ_ONCE(sock->seq) != seq)
 		return 0;
 	walk_again(job);
 	s->usage = USE_REACH;

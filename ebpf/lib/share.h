@@ -20,7 +20,7 @@
 /* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
 #define TURNS 8
 /*
- * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 39
+ * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 19
  * hours: what was used before then looks younger, and gives way later.
  */
 #define MARK_NAME 255
@@ -193,7 +193,7 @@ APART int take_room(struct scratch *s)
 	if (!try_room(s, used, node))
 		return ROOM_NONE;
 	/* First the place of what gave way. */
-	at = take_slot(own, s->slot ? s->slot - 1 : own->next, mark_of(s->fresh.name, s->fresh.learnable, s->now));
+	at = take_slot(own, s->slot && s->slot <= FQDN_SLOTS ? s->slot - 1 : own->next, mark_of(s->fresh.name, s->fresh.learnable, s->now));
 	s->slot = 0;
 	if (at >= FQDN_SLOTS) {
 		own->next = (own->next + FREE_TRIES) % FQDN_SLOTS;
@@ -240,15 +240,25 @@ static __always_inline int end_element(struct fqdn_learned *value, const struct 
 	return 1;
 }
 
-/* One of the workload's own addresses gives way: of the same kind and, with `by_name`, of the same name. 0 = none does. */
-APART int make_room(struct scratch *s, __u32 by_name)
+/* What is written down there. 0 = no such place. */
+static __always_inline int key_at(struct fqdn_learned_key *key, const struct fqdn_owned *own, __u32 at)
+{
+	if (at >= FQDN_SLOTS)
+		return 0;
+	__builtin_memcpy(key->addr, own->keys[at].addr, 16);
+	key->netns = own->keys[at].netns;
+	return 1;
+}
+
+/* Draws the place, `drawn`, of an address that gives way: of the same kind and, with `by_name`, of the same name. 0 = none does. */
+APART int find_oldest(struct scratch *s, __u32 by_name)
 {
 	struct fqdn_learned_key key = {};
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 name, used;
-	__u32 at, share, mark;
-	int ended, in_use;
+	__u64 used;
+	__u32 at, mark;
+	int in_use;
 
 	if (!s)
 		return 0;
@@ -259,40 +269,68 @@ APART int make_room(struct scratch *s, __u32 by_name)
 	s->dice = mix(s->dice + s->now + 1);
 	ROLLED for (__u32 turn = 0; turn < TURNS; turn++) {
 		draw(s, own, by_name);
-		if (!s->drawn)
-			return 0;
+		if (!s->drawn) { /* it has few, or few for this name */
+			s->dice = mix(s->dice);
+			continue;
+		}
 		at = s->drawn - 1;
-		if (at >= FQDN_SLOTS)
+		if (!key_at(&key, own, at))
 			return 0;
-		__builtin_memcpy(key.addr, own->keys[at].addr, 16);
-		key.netns = own->keys[at].netns;
+		s->was = READ_ONCE(own->marks[at]);
 		value = bpf_map_lookup_elem(&learned, &key);
 		if (!value || value->slot != at) { /* learned lately, and not there yet */
-			value = NULL;
 			s->dice = mix(s->dice);
 			continue;
 		}
 		in_use = s->now < value->until && value->used + IN_USE > s->now;
 		used = in_use ? s->now : value->used > value->born ? value->used : value->born;
 		mark = mark_of(value->first, value->share, used);
-		if (s->now >= value->until || (!in_use && (mark == own->marks[at] || turn + 1 == TURNS)))
-			break;
-		own->marks[at] = mark;
-		value = NULL;
+		if (s->now >= value->until || (!in_use && (mark == s->was || turn + 1 == TURNS)))
+			return 1;
+		/* Not over what was taken or freed meanwhile. */
+		__sync_val_compare_and_swap(&own->marks[at], s->was, mark);
 	}
-	if (!value)
+	return 0;
+}
+
+/* It gives way, and its place is the next one's. */
+APART int end_oldest(struct scratch *s)
+{
+	struct fqdn_learned_key key = {};
+	struct fqdn_learned *value;
+	struct fqdn_owned *own;
+	__u64 name;
+	__u32 at, share;
+	int ended;
+
+	if (!s)
 		return 0;
+	at = s->drawn - 1;
+	key.cgroup = s->cgroup;
+	own = bpf_map_lookup_elem(&owned, &key.cgroup);
+	if (!own || !key_at(&key, own, at))
+		return 0;
+	s->slot = 1 + at;
+	value = bpf_map_lookup_elem(&learned, &key);
+	if (!value)
+		return 1; /* the sweep was faster */
 	bpf_spin_lock(&value->lock);
 	ended = end_element(value, &key);
 	name = value->first;
 	share = value->share;
+	at = value->slot;
 	bpf_spin_unlock(&value->lock);
-	s->slot = 1 + at;
 	if (!ended || bpf_map_delete_elem(&learned, &key))
 		return 1;
 	give_room(&key, name, share, at);
 	count(FQDN_COUNT_LEARNED_DISPLACED);
 	return 1;
+}
+
+/* One of the workload's own addresses gives way, if one may. */
+static __always_inline int make_room(struct scratch *s, __u32 by_name)
+{
+	return find_oldest(s, by_name) && end_oldest(s);
 }
 
 static __always_inline void give_back_room(const struct scratch *s)

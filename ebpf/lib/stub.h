@@ -28,6 +28,9 @@ static __noinline int is_strangers(struct __sk_buff *skb, const struct flow *f)
 	struct bpf_sock *sk;
 	int stranger;
 
+	/* All who listen hear what is sent to a group. */
+	if (f->dest.bytes[0] == 0xff || (is_v4(&f->dest) && (f->dest.bytes[12] & 0xf0) == 0xe0))
+		return 1;
 	if (is_v4(&f->dest)) {
 		size = sizeof(tuple.ipv4);
 		tuple.ipv4.saddr = f->source.word[3];

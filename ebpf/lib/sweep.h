@@ -114,7 +114,7 @@ static __always_inline void begin_round(struct clock *value)
 	struct fqdn_sweep_item mark = { .cgroup = ROUND };
 	__u32 zero = 0, at = POOL_QUEUED;
 	const __u64 *deaths = bpf_map_lookup_elem(&gone, &zero);
-	__u64 *queued = bpf_map_lookup_elem(&pool, &at), *crowded;
+	__u64 *queued = bpf_map_lookup_elem(&pool, &at), *crowded, deaths_now;
 
 	at = POOL_CROWDED;
 	crowded = bpf_map_lookup_elem(&pool, &at);
@@ -124,10 +124,11 @@ static __always_inline void begin_round(struct clock *value)
 	value->popped = 0;
 	if (value->hurries || (*deaths == value->gone && *queued < FQDN_SWEEP_CROWDED && !(crowded && *crowded)))
 		return;
-	value->gone = *deaths;
-	if (crowded)
-		*crowded = 0;
+	deaths_now = *deaths;
 	if (bpf_map_push_elem(&sweep, &mark, BPF_ANY) == 0) {
+		value->gone = deaths_now;
+		if (crowded)
+			*crowded = 0;
 		value->hurries = 1;
 		value->popped--;
 	}

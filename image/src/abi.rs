@@ -232,8 +232,8 @@ constants! {
     OWNED_NAMES: u32 = 256;
     /// Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there.
     NAMES_QUOTA: u32 = 4_096;
-    /// Most items of one workload in the sweep's queue: of what gave way, too, until they are visited.
-    ITEMS_QUOTA: u32 = 16_384;
+    /// Most items in the sweep's queue of what gave way and was not visited yet, divided by the number of workloads. All that is there has as many.
+    ITEMS_MOST: u32 = 131_072;
     /// Most TCP connections of one workload to DNS ports at a time.
     STREAMS_QUOTA: u32 = 256;
     /// Most answers over TCP of one workload that are there in part.
@@ -252,7 +252,7 @@ constants! {
     SOCK_ACCEPTED: u32 = 1;
     /// Socket flag: made after the programs were attached, by whom is known.
     SOCK_CREATED: u32 = 2;
-    /// Socket flag: a datagram socket that was connected, so that it speaks first.
+    /// Socket flag: it was connected by its owner, so that it speaks first.
     SOCK_CONNECTED: u32 = 4;
     /// Socket flag: a TCP connection to a DNS port, whose every byte is judged.
     SOCK_STREAM: u32 = 8;
@@ -937,11 +937,11 @@ records! {
         160 lasts: u64,
     }
     /// Value of `peers`, by workload, made when it is bound: who has sent to it over UDP, and may be answered.
-    Peers "peers" 32768 {
+    Peers "peers" 24576 {
         /// Keyed hash of network namespace, peer, its port and ours; 0 = the place is free.
         0 hash: [u64; 2048],
-        /// Last datagram of that peer, CLOCK_BOOTTIME nanoseconds.
-        16384 time: [u64; 2048],
+        /// Last datagram of that peer, in units of 2^24 ns.
+        16384 time: [u32; 2048],
     }
     /// Value of `spoken`, by workload: a filter of the peers to which it spoke first, so that their packets open nothing.
     Spoken "spoken" 16392 {

@@ -170,7 +170,7 @@ fn items_of_the_queue_are_counted_for_each_row_54() {
     node.bind(&other, "app=web");
     let (mut agent, mut beside) = (node.agent(&workload), node.agent(&other));
     assert!(agent.resolve("pair-10-200-1-2.example.test").contains("records 2"));
-    let full = Usage { items: u64::from(abi::ITEMS_QUOTA), ..usage(&node, &workload) };
+    let full = Usage { items: u64::from(abi::ITEMS_MOST), ..usage(&node, &workload) };
     assert_eq!(usage(&node, &workload).items, 3, "two addresses and a name");
     node.pins.map("usage").unwrap().set(&cgroup::id(&workload).unwrap().to_le_bytes(), full.bytes()).unwrap();
     for (agent, address, want) in [(&mut agent, "10.200.1.5", "EPERM"), (&mut beside, "10.200.1.5", "connected")] {
