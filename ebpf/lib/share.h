@@ -44,11 +44,11 @@ static __always_inline __u32 mark_of(__u64 name, __u32 share, __u64 used)
 	return MARK_TIME(used) | MARK_TAKEN | (share & GRANTED ? MARK_GRANTED : 0) | (name >> 32 & MARK_NAME);
 }
 
-/* A free place, and its mark set; FQDN_SLOTS = none was found. */
-static __always_inline __u32 take_slot(struct fqdn_owned *own, __u32 first, __u32 mark)
+/* A free place from `first` on, else from `second` on, and its mark set; FQDN_SLOTS = none was found. */
+static __always_inline __u32 take_slot(struct fqdn_owned *own, __u32 first, __u32 second, __u32 mark)
 {
-	ROLLED for (__u32 k = 0; k < FREE_TRIES; k++) {
-		__u32 at = first + k;
+	ROLLED for (__u32 k = 0; k < 2 * FREE_TRIES; k++) {
+		__u32 at = (k < FREE_TRIES ? first : second) + (k & (FREE_TRIES - 1));
 
 		if (at >= FQDN_SLOTS)
 			at -= FQDN_SLOTS;
@@ -192,15 +192,17 @@ APART int take_room(struct scratch *s)
 		return ROOM_NONE_FOR_NAME;
 	if (!try_room(s, used, node))
 		return ROOM_NONE;
-	/* First the place of what gave way. */
-	at = take_slot(own, s->slot && s->slot <= FQDN_SLOTS ? s->slot - 1 : own->next, mark_of(s->fresh.name, s->fresh.learnable, s->now));
+	/* First the place of what gave way; else those behind the last one, or, where they are taken for long, any. */
+	s->dice = mix(s->dice + s->now);
+	at = s->slot && s->slot <= FQDN_SLOTS ? s->slot - 1 : own->next;
+	at = take_slot(own, at, (s->dice & 0x7fff) * FQDN_SLOTS >> 15, mark_of(s->fresh.name, s->fresh.learnable, s->now));
+	if (!s->slot)
+		own->next = (at < FQDN_SLOTS ? at + 1 : own->next + FREE_TRIES) % FQDN_SLOTS;
 	s->slot = 0;
 	if (at >= FQDN_SLOTS) {
-		own->next = (own->next + FREE_TRIES) % FQDN_SLOTS;
 		drop_room(used, s->fresh.learnable);
 		return ROOM_NONE;
 	}
-	own->next = at + 1 < FQDN_SLOTS ? at + 1 : 0;
 	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
 	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
 	own->keys[at].netns = s->learned_key.netns;
