@@ -18,7 +18,7 @@
 
 #define DRAWS 8
 /* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
-#define TURNS 8
+#define TURNS 4
 /*
  * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 19
  * hours: what was used before then looks younger, and gives way later.
@@ -28,7 +28,7 @@
 #define MARK_TAKEN 512
 #define MARK_TIME(time) ((__u32)((time) >> 24) << 10)
 /* Marks that are looked at for a free place, a few cache lines: where nearly all are taken, another address gives way. */
-#define FREE_TRIES 64
+#define FREE_TRIES 32
 /* What was used within this time does not give way. */
 #define IN_USE (5 * 1000000000ULL)
 
