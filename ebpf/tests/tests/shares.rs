@@ -41,7 +41,7 @@ fn what_was_used_longest_ago_gives_way_row_39() {
     node.settled();
     let used = usage(&node, &workload);
     println!("learned {}, gave way {}", used.learned, node.counter("learned-displaced"));
-    assert!(used.learned > 3500 && used.learned <= u64::from(abi::LEARNED_QUOTA));
+    assert!(used.learned > 4000 && used.learned <= u64::from(abi::LEARNED_QUOTA));
     assert!(node.counter("learned-displaced") > 1000);
     std::thread::sleep(std::time::Duration::from_secs(6));
     for last in 10..40 {
