@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xa9bb0eb18f9862a8ULL
+#define FQDN_ABI 0xdba750ab750fb42bULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -139,7 +139,7 @@
 #define FQDN_COUNT_ANSWER_UNSOLICITED 40U /* answer without a pending question: not learned */
 #define FQDN_COUNT_ANSWER_MISMATCH 41U /* answer to another question: not learned */
 #define FQDN_COUNT_ANSWER_MALFORMED 42U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC and no address */
 #define FQDN_COUNT_ANSWER_ERROR 44U /* answer with another code than NOERROR: not learned */
 #define FQDN_COUNT_ANSWER_TOO_LONG 45U /* answer beyond the bounds of size, records or addresses: not learned */
 #define FQDN_COUNT_ANSWER_LOCAL 46U /* answer that came over loopback: not learned */
@@ -512,7 +512,7 @@ struct fqdn_name {
 	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 owner; /* Workload whose share it takes. */
 	__u32 len; /* Length on the wire. */
-	__u32 share; /* In `names`: whose room it takes, in the programs' own bits. */
+	__u32 share; /* In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first. */
 	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing. */
 };
 _Static_assert(sizeof(struct fqdn_name) == 280, "size");
@@ -574,8 +574,9 @@ struct fqdn_usage {
 	__u64 own; /* Of the others, those that take the room that is its own, at most `RESERVED`. */
 	__u64 own_names; /* Of the names, those that take the room that is its own. */
 	__u64 items; /* Items in the sweep's queue. */
+	__u64 short_of; /* Until when names are short, CLOCK_BOOTTIME nanoseconds: those that no address is held for do not stay. */
 };
-_Static_assert(sizeof(struct fqdn_usage) == 72, "size");
+_Static_assert(sizeof(struct fqdn_usage) == 80, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, learned) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, names) == 8, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, streams) == 16, "offset");
@@ -585,6 +586,7 @@ _Static_assert(__builtin_offsetof(struct fqdn_usage, idle) == 40, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, own) == 48, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, own_names) == 56, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_usage, items) == 64, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_usage, short_of) == 72, "offset");
 
 /* An address that a workload has learned. */
 struct fqdn_owned_key {

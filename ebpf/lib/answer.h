@@ -138,8 +138,6 @@ static __noinline int read_answer(struct job *job)
 	struct scratch *s = job->s;
 	__u32 at;
 
-	if (s->message[2] & DNS_FLAG_TC)
-		return FQDN_COUNT_ANSWER_TRUNCATED;
 	if (s->message[3] & DNS_RCODE)
 		return FQDN_COUNT_ANSWER_ERROR;
 	if ((s->message[2] & DNS_OPCODE) || be16_at(s, 4) != 1)
@@ -163,7 +161,6 @@ static __noinline int read_answer(struct job *job)
 	s->longest = 0;
 	s->options = 0;
 	s->broken = 0;
-	s->budget = NAMES_BUDGET;
 	s->cnames = 0;
 	s->credited_n = 0;
 	s->astray = 0;
@@ -176,7 +173,9 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_MALFORMED;
 	if ((s->tangled || s->astray || (s->others && s->cnames)) && !read_chain(job, at + 4))
 		return FQDN_COUNT_ANSWER_CHAIN;
-	return s->got ? 0 : FQDN_COUNT_ANSWER_EMPTY;
+	if (s->got) /* of a truncated answer too: musl before 1.2.4 asks no further, and connects to what is there */
+		return 0;
+	return s->message[2] & DNS_FLAG_TC ? FQDN_COUNT_ANSWER_TRUNCATED : FQDN_COUNT_ANSWER_EMPTY;
 }
 
 /* What is learned from here on is learned for the name of `question`, which is ours until its place is given back. */
@@ -216,6 +215,7 @@ static long learn_step(__u32 i, struct job *job)
 
 	if (s->learning >= s->got && !credit_next(job))
 		return 1;
+	s->left.learned--;
 	next = s->learning & (FQDN_ADDRESSES_MAX - 1);
 	s->learning = next + 1;
 	s->fresh.expiry = s->holds_from + s->address_ttl[next] * SECOND;
@@ -342,8 +342,8 @@ static __noinline int learn_all(struct job *job)
 {
 	struct scratch *s = job->s;
 
-	bpf_loop(s->credited_n ? CREDITS_MAX : s->got, learn_step, job, 0);
-	if (s->more || s->got * (1 + s->credited_n) > CREDITS_MAX)
+	bpf_loop(s->left.learned, learn_step, job, 0);
+	if (s->more || s->learning < s->got || s->credit < s->credited_n)
 		count(FQDN_COUNT_ANSWER_MORE);
 	return s->name_kept == NAME_FINDS_NO_ROOM ? FQDN_COUNT_NAMES_FULL : FQDN_COUNT_ANSWER_LEARNED;
 }

@@ -136,7 +136,7 @@ static __always_inline int read_chain(struct job *job, __u32 first)
 {
 	struct scratch *s = job->s;
 
-	if (s->astray > ASTRAY_MAX)
+	if (s->astray > ASTRAY_MAX || s->answers > CHAIN_RECORDS_MAX)
 		return 0;
 	s->links_n = 0;
 	s->broken = 0;

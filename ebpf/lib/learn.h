@@ -60,7 +60,7 @@ static __noinline int keep_name(struct scratch *s, struct fqdn_name *own)
 		struct fqdn_sweep_item item = {};
 
 		__builtin_memcpy(item.key, &key, 8);
-		if (!share || !take_name_room(share, &own->share))
+		if (!share || !take_name_room(share, s->now, &own->share))
 			return 0;
 		own->until = until;
 		if (bpf_map_update_elem(&names, &key, own, BPF_NOEXIST) == 0) {

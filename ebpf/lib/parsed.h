@@ -54,6 +54,7 @@ static __always_inline void parse_as_answer(struct job *job, struct fqdn_pending
 	s->clamp.shortest = 0;
 	s->clamp.longest = ~0U;
 	s->clamp.grace = 0;
+	s->left.names = NAMES_BUDGET;
 	out->why = s->message[2] & DNS_FLAG_QR ? read_answer(job) : FQDN_COUNT_ANSWER_MALFORMED;
 	out->name = s->name_len;
 	if (out->why)

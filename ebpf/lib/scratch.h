@@ -35,9 +35,10 @@ _Static_assert(sizeof(struct learned_copy) == sizeof(struct fqdn_learned), "size
 /* Most links of a chain that is not in order, and most of them that are out of order. */
 #define LINKS_MAX 64
 #define ASTRAY_MAX 16
-/* Names of a chain that are credited beside the question (`cnames: chain`); most addresses times names that are learned then. */
+/* Most records of its answer section, which is read twice more: 60 us. */
+#define CHAIN_RECORDS_MAX 1024
+/* Names of a chain that are credited beside the question (`cnames: chain`). */
 #define CREDITED_MAX 16
-#define CREDITS_MAX 1024
 
 struct scratch {
 	__u64 busy;
@@ -121,6 +122,16 @@ struct scratch {
 		__u32 length; /* of the message at `at` */
 	} send;
 
+	/*
+	 * What is left of what one packet may cost, however many messages it holds: steps to read names, addresses (times names) to
+	 * learn, questions to look for in every page.
+	 */
+	struct {
+#define SEARCHED_MOST 64
+		__s32 names;
+		__u32 learned, searched;
+	} left;
+
 	/* a DNS message */
 	__u32 length;
 	__u32 at;          /* reading position */
@@ -128,7 +139,7 @@ struct scratch {
 	__u32 ceiling;     /* what it leads to must end before this */
 	__u32 after;       /* position after the name just read */
 	__u32 out;
-	__u32 pointers, budget; /* of the name at hand; of all of the message's */
+	__u32 pointers; /* of the name at hand */
 	__u32 broken;
 	__u32 done;
 	__u32 records, answers, record;

@@ -80,6 +80,29 @@ static __always_inline void drop_room(struct fqdn_usage *used, __u32 share)
 		__sync_fetch_and_add(common, -1);
 }
 
+/* An address is held for the name that it was learned for first, or is no more: see `share` of struct fqdn_name. */
+#define HELD_ONE 256
+static __always_inline void hold_name(__u64 key, __s32 more)
+{
+	struct fqdn_name *name = bpf_map_lookup_elem(&names, &key);
+
+	if (name)
+		__sync_fetch_and_add(&name->share, more);
+}
+
+static __always_inline void give_name_room(struct fqdn_usage *used, __u32 share)
+{
+	__u32 at = POOL_NAMES;
+	__u64 *common = bpf_map_lookup_elem(&pool, &at);
+
+	if (used)
+		give_share(&used->names);
+	if (used && !(share & COMMON))
+		give_share(&used->own_names);
+	if (common && (share & COMMON))
+		__sync_fetch_and_add(common, -1);
+}
+
 /* The element is gone, or comes to nothing. */
 static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 name, __u32 share, __u32 slot)
 {
@@ -93,6 +116,7 @@ static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 n
 	/* A workload that was bound anew counts from nothing. */
 	if (own && READ_ONCE(*held_by_name(own, name)))
 		__sync_fetch_and_add(held_by_name(own, name), -1);
+	hold_name(name, -HELD_ONE);
 	return 0;
 }
 
@@ -138,12 +162,30 @@ static __always_inline int try_room(struct scratch *s, struct fqdn_usage *used, 
 	return 0;
 }
 
+/* The sweep goes round at once, ten times a second for as long as it is so, and takes the names that no address is held for. */
+#define SHORT_FOR 1000000000ULL
+static __always_inline void want_names(struct fqdn_usage *used, __u64 now)
+{
+	__u32 at = POOL_CROWDED;
+	__u64 *crowded = bpf_map_lookup_elem(&pool, &at);
+
+	if (now + SHORT_FOR / 10 * 9 < used->short_of)
+		return;
+	used->short_of = now + SHORT_FOR;
+	if (crowded)
+		*crowded = 1;
+}
+
 /* Room for a name in `names`; `share` = whose. */
-static __always_inline int take_name_room(struct fqdn_usage *used, __u32 *share)
+static __always_inline int take_name_room(struct fqdn_usage *used, __u64 now, __u32 *share)
 {
 	const struct fqdn_node *node = the_node();
 
-	if (!node || !take_share(&used->names, FQDN_NAMES_QUOTA))
+	if (!node)
+		return 0;
+	if (used->names >= FQDN_NAMES_QUOTA / 4 * 3)
+		want_names(used, now);
+	if (!take_share(&used->names, FQDN_NAMES_QUOTA))
 		return 0;
 	*share = 0;
 	if (take_share(&used->own_names, reserved(node)))
@@ -151,21 +193,9 @@ static __always_inline int take_name_room(struct fqdn_usage *used, __u32 *share)
 	*share = COMMON;
 	if (take_common(node, POOL_NAMES))
 		return 1;
+	want_names(used, now);
 	give_share(&used->names);
 	return 0;
-}
-
-static __always_inline void give_name_room(struct fqdn_usage *used, __u32 share)
-{
-	__u32 at = POOL_NAMES;
-	__u64 *common = bpf_map_lookup_elem(&pool, &at);
-
-	if (used)
-		give_share(&used->names);
-	if (used && !(share & COMMON))
-		give_share(&used->own_names);
-	if (common && (share & COMMON))
-		__sync_fetch_and_add(common, -1);
 }
 
 #define ROOM_NONE 0
@@ -204,6 +234,8 @@ APART int take_room(struct scratch *s)
 		return ROOM_NONE;
 	}
 	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
+	if (s->name_kept == NAME_KEPT)
+		hold_name(s->fresh.name, HELD_ONE);
 	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
 	own->keys[at].netns = s->learned_key.netns;
 	s->taken = at;

@@ -16,6 +16,15 @@
 /* A name stays this long after the last address learned for it. */
 #define NAME_REST (60 * SECOND)
 
+/* No address is held for it, and its workload is short of names. */
+static __always_inline bool is_spare(const struct fqdn_name *name, __u64 now)
+{
+	__u64 owner = name->owner;
+	const struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &owner);
+
+	return (__s32)name->share < HELD_ONE && used && now < used->short_of;
+}
+
 /*
  * 1 = every name is over, and the element nobody's: an answer that would renew it learns anew, once it is removed.
  * -1 = it is gone.
@@ -88,7 +97,7 @@ static long sweep_step(__u32 i, struct clock **context)
 
 		if (!name)
 			return 0;
-		if (now > name->until + NAME_REST || is_gone(name->owner)) {
+		if (now > name->until + NAME_REST || is_spare(name, now) || is_gone(name->owner)) {
 			__u64 owner = name->owner;
 			__u32 whose = name->share;
 

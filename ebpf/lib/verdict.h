@@ -65,6 +65,9 @@ static __always_inline int begin(struct job *job, const struct fqdn_image_head *
 	s->busy_socket = sock ? sock->flags & FQDN_SOCK_BUSY : 0;
 	s->now = present_time();
 	s->flow = *f;
+	s->left.names = NAMES_BUDGET;
+	s->left.learned = FQDN_ADDRESSES_MAX;
+	s->left.searched = SEARCHED_MOST;
 	return 0;
 }
 

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * The parser of lib/, compiled for user space.
- *
  * With -DFUZZ: a target of libFuzzer that looks at invariants and, by the sanitizers, at memory. Without: a filter;
- * a line of hex in, a line out: why found ttl length print, then every address. The first byte of a message is no part
- * of it: even = an answer, odd = a query.
+ * a line of hex in, a line out: why found ttl length print, then every address.
  */
-#include "vmlinux.h"
-#undef NULL
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include "lib/parsed.h"
+#include "native/parse.h"
 
 static struct scratch here, dirty;
 
@@ -21,26 +13,6 @@ static void require(int holds, const char *what)
 		return;
 	fprintf(stderr, "broken: %s\n", what);
 	abort();
-}
-
-static struct parsed parse(struct scratch *s, const unsigned char *bytes, size_t length)
-{
-	static struct fqdn_pending question;
-	struct job job = { .s = s };
-	struct parsed out = {};
-
-	/* As load_message does it. */
-	if (length < 1 + DNS_HEADER || length > 1 + FQDN_MESSAGE_MAX) {
-		out.why = FQDN_COUNT_ANSWER_TOO_LONG;
-		return out;
-	}
-	s->length = length - 1;
-	memcpy(s->message, bytes + 1, length - 1);
-	if (bytes[0] & 1)
-		parse_as_query(&job, &out);
-	else
-		parse_as_answer(&job, &question, &out);
-	return out;
 }
 
 static void check(const struct scratch *s, const struct parsed *out, int query)

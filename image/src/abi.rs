@@ -334,7 +334,7 @@ reasons! {
     AnswerUnsolicited "answer-unsolicited" "answer without a pending question: not learned";
     AnswerMismatch "answer-mismatch" "answer to another question: not learned";
     AnswerMalformed "answer-malformed" "answer that is not well formed: not learned";
-    AnswerTruncated "answer-truncated" "answer with TC: not learned";
+    AnswerTruncated "answer-truncated" "answer with TC and no address";
     AnswerError "answer-error" "answer with another code than NOERROR: not learned";
     AnswerTooLong "answer-too-long" "answer beyond the bounds of size, records or addresses: not learned";
     AnswerLocal "answer-local" "answer that came over loopback: not learned";
@@ -669,7 +669,7 @@ records! {
         8 owner: u64,
         /// Length on the wire.
         16 len: u32,
-        /// In `names`: whose room it takes, in the programs' own bits.
+        /// In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first.
         20 share: u32,
         /// Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing.
         24 bytes: [u8; 256],
@@ -710,7 +710,7 @@ records! {
         0 slots: [Pending; 8],
     }
     /// Value of `usage`, by workload: what it takes of the maps that all share.
-    Usage "usage" 72 {
+    Usage "usage" 80 {
         /// Addresses in `learned`, and what is on its way there.
         0 learned: u64,
         /// Names in `names`.
@@ -729,6 +729,8 @@ records! {
         56 own_names: u64,
         /// Items in the sweep's queue.
         64 items: u64,
+        /// Until when names are short, CLOCK_BOOTTIME nanoseconds: those that no address is held for do not stay.
+        72 short_of: u64,
     }
     /// An address that a workload has learned.
     OwnedKey "owned_key" 24 {

@@ -175,6 +175,23 @@ impl Node {
         panic!("a place of `recent` stays taken");
     }
 
+    /// What was learned, and who holds how much of it.
+    pub fn forget(&self) {
+        let learned = self.pins.map("learned").unwrap();
+        for key in learned.keys().unwrap() {
+            let _ = learned.remove(&key); // what is over the sweep removes at any moment
+        }
+        let usage = self.pins.map("usage").unwrap();
+        for key in usage.keys().unwrap() {
+            usage.remove(&key).unwrap();
+        }
+        let owned = self.pins.map("owned").unwrap();
+        for key in owned.keys().unwrap() {
+            owned.set(&key, &vec![0; size_of::<fqdn_image::abi::Owned>()]).unwrap();
+        }
+        self.pins.map("pool").unwrap().set(&0u32.to_le_bytes(), &0u64.to_le_bytes()).unwrap();
+    }
+
     pub fn counter(&self, name: &str) -> u64 {
         status::counters(&self.pins).unwrap()[name].as_u64().unwrap()
     }

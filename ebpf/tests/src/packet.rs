@@ -2,6 +2,10 @@
 
 use std::net::IpAddr;
 
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 fn ethernet(address: IpAddr) -> Vec<u8> {
     let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     packet.extend(if address.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] });

@@ -3,11 +3,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_image::abi::{self, Learned, LearnedKey, Record};
-use fqdn_load::bpfsys;
-use kernel_tests::packet::{answer, query, record};
+use kernel_tests::packet::{answer, hex, query, record};
 use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, web_policy, wire};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsFd;
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -202,8 +200,16 @@ fn table() -> Table {
         t.reply(&format!("8 cut at {n}"), &[], whole[..n].to_vec());
     }
     t.edit("8 a byte more", &[], |m| m.push(0));
-    // 9: TC
-    t.edit("9 truncated", &[], |m| m[2] |= 2);
+    // 9: TC. What is there is the resolver's word, and musl before 1.2.4 asks no further; what is cut within a record is not.
+    t.edit("9 inside: truncated, with an address", ONE, |m| m[2] |= 2);
+    t.edit("9 truncated within the record", &[], |m| {
+        m[2] |= 2;
+        m.truncate(at + 14);
+    });
+    t.edit("9 truncated, and the chain with it", &[], |m| {
+        *m = answer(&asked(A), &[record(&wire("edge.cdn.test"), A, 60, &V4)]);
+        m[2] |= 2;
+    });
     // 10: owners and sections
     t.records("10 another owner", &[], &[record(&wire("other.example.test"), A, 60, &V4)]);
     t.edit("10 authority", &[], |m| counts(m, 0, 1, 0));
@@ -214,6 +220,9 @@ fn table() -> Table {
     let (here, there) = (record(&ASKED, A, 60, &V4), record(&target, A, 60, &V4));
     t.records("10 inside: address first", ONE, &[there.clone(), cname.clone()]);
     t.records("10 inside: address between, and again behind", ONE, &[there.clone(), cname.clone(), there.clone()]);
+    let before = |n: usize| [vec![there.clone()], vec![record(&pointer(at), A, 60, &V4); n - 1], vec![cname.clone()]].concat();
+    t.records("10 inside: 1,024 records, the CNAME last", ONE, &before(1023));
+    t.records("10 more records, the CNAME last", &[], &before(1024));
     t.records("10 inside: the CNAME twice", ONE, &[cname.clone(), cname.clone(), there.clone()]);
     t.records("10 an owner left behind by the chain", &[], &[cname.clone(), here.clone()]);
     t.records("10 an owner left behind, address first", &[], &[here.clone(), cname.clone()]);
@@ -443,22 +452,6 @@ fn learned(node: &Node) -> Vec<String> {
     found
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn reset_share(node: &Node) {
-    let usage = node.pins.map("usage").unwrap();
-    for key in usage.keys().unwrap() {
-        usage.remove(&key).unwrap();
-    }
-    let owned = node.pins.map("owned").unwrap();
-    for key in owned.keys().unwrap() {
-        owned.set(&key, &vec![0; size_of::<abi::Owned>()]).unwrap();
-    }
-    node.pins.map("pool").unwrap().set(&0u32.to_le_bytes(), &0u64.to_le_bytes()).unwrap();
-}
-
 fn answered(agent: &mut Agent, how: &str, server: &str, query: &[u8], count: usize) -> String {
     agent.tell(&format!("ask {how} {server} {} {count}", hex(query)))
 }
@@ -483,7 +476,7 @@ fn the_table_of_answers() {
             if have != row.teaches || !delivered {
                 wrong.push(format!("{} by {how} from {address}: learned {have:?}, not {:?}; {said}", row.what, row.teaches));
             }
-            reset_share(&node);
+            node.forget();
         }
     }
     println!("{} rows, four ways each", rows.len());
@@ -636,7 +629,7 @@ fn every_octet_in_every_place_of_an_answer() {
         assert_eq!(server.tell(&format!("patch {}", hex(reply))), "ok");
         assert!(answered(&mut agent, "udp", RESOLVER, &asked(A), 1).starts_with("answer"));
         let have = learned(&node);
-        reset_share(&node);
+        node.forget();
         !have.is_empty()
     };
     let plain = answer(&asked(A), &[record(&ASKED, A, 60, &V4)]);
@@ -659,62 +652,4 @@ fn every_octet_in_every_place_of_an_answer() {
         }
     }
     println!("{tried} answers");
-}
-
-/// Row 40: what one answer may cost, by the kernel's own clock. Shapes that were dear, each by UDP and by TCP.
-#[test]
-fn no_answer_is_dear_row_40() {
-    let (node, mut server) = Node::new("dear", &compile(&web_policy(&["**.example.test"]))).with_responder();
-    let workload = node.workload("w");
-    node.bind(&workload, "app=web");
-    let mut agent = node.agent(&workload);
-    answered(&mut agent, "udp", RESOLVER_V6, &asked(A), 1);
-    let at = first_record();
-    let long = wire(&["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(60)].join("."));
-    let labels = wire(&vec!["x"; 127].join("."));
-    let many = |one: &[u8], n: usize| vec![one.to_vec(); n];
-    // Each name leads by a pointer to the one before, as far as pointers reach.
-    let mut ladder = vec![record(&ASKED, CNAME, 60, &pointer(12))];
-    for i in 0..1100 {
-        ladder.push(record(&pointer(at + 14 * i), CNAME, 60, &pointer(at + 14 * i)));
-    }
-    let lead = |name: &[u8]| record(&ASKED, NULL, 60, name);
-    let to_lead = |n: usize| [vec![lead(&labels)], many(&record(&pointer(at + 12), CNAME, 60, &pointer(at + 12)), n)].concat();
-    let shapes: Vec<(&str, Vec<Vec<u8>>)> = vec![
-        ("4,000 addresses", many(&record(&ASKED, A, 60, &V4), 4000)),
-        ("512 addresses, all others", (0..512u16).map(|i| record(&ASKED, A, 60, &[10, 202, (i >> 8) as u8, i as u8])).collect()),
-        ("4,090 records of the root", many(&record(&[0], NULL, 60, b""), 4090)),
-        ("4,090 records of another name", many(&record(b"\x01x\0", NULL, 60, b""), 4090)),
-        ("a ladder of 1,100 pointers", ladder),
-        ("3,900 CNAMEs of a name of 127 labels", to_lead(3900)),
-        ("240 CNAMEs in full", many(&record(&long, CNAME, 60, &long), 120)),
-        ("60 links backwards", (0..60u8).rev().map(|i| record(&[1, i + 33, 0], CNAME, 60, &[1, i + 34, 0])).collect()),
-        ("64 links of long names in disorder", many(&record(&long, CNAME, 60, &ASKED), 64)),
-    ];
-    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "1").unwrap();
-    let ran = || {
-        let program = bpfsys::obj_get(&node.pins.path("programs/fqdn_ingress")).unwrap();
-        bpfsys::run_time(program.as_fd()).unwrap()
-    };
-    let mut dear = Vec::new();
-    for (what, records) in &shapes {
-        let reply = answer(&asked(A), records);
-        assert_eq!(server.tell(&format!("patch {}", hex(&reply))), "ok");
-        for how in ["udp", "tcp"] {
-            let mut least = u64::MAX;
-            for _ in 0..8 {
-                let (time, _) = ran();
-                answered(&mut agent, how, RESOLVER, &asked(A), 1);
-                least = least.min(ran().0 - time);
-            }
-            println!("{what}, {} octets by {how}: {} us", reply.len(), least / 1000);
-            if least > 400_000 {
-                dear.push(format!("{what} by {how}: {} us", least / 1000));
-            }
-            learned(&node);
-        }
-    }
-    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", "0").unwrap();
-    // Four times what the slowest machine took, because these are shared; before there was a budget one took 10,000.
-    assert!(dear.is_empty(), "{dear:?}");
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_load::devices::{self, Netns};
-use kernel_tests::packet::{answer, ip, query, record, udp};
+use kernel_tests::packet::{answer, hex, ip, query, record, udp};
 use kernel_tests::{Agent, CLIENT, Node, RESOLVER, compile, sh, web_policy, wire};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,10 +25,6 @@ fn netns(node: &Node, side: &str) -> Netns {
 
 fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// An answer of this server to the client's port 40000, in a frame.

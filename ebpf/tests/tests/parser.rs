@@ -231,7 +231,6 @@ fn strict(bytes: &[u8]) -> Option<Vec<String>> {
     let [asked] = message.queries() else { return None };
     if message.message_type() != MessageType::Response
         || message.op_code() != OpCode::Query
-        || message.truncated()
         || message.response_code() != ResponseCode::NoError
         || asked.query_class() != DNSClass::IN
     {

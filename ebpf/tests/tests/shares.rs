@@ -162,6 +162,25 @@ fn names_are_kept_for_each_row_54() {
     assert!(node.counter("names-full") > 0);
 }
 
+/// A busy workload asks for ever new names, which last for long: those whose addresses gave way do so too.
+#[test]
+fn names_give_way_with_their_addresses_row_39() {
+    let (node, workload) = node("crawler", &["pair-10-*.**.example.test"]);
+    let mut agent = node.agent(&workload);
+    let mut denied = 0;
+    for i in 0..6000u32 {
+        let (third, last) = (i / 127, 2 * (i % 127) + 1);
+        assert!(agent.resolve(&format!("pair-10-200-{third}-{last}.n{i}.example.test")).contains("records 2"));
+        if i % 50 == 0 {
+            denied += u32::from(agent.connect(&format!("10.200.{third}.{}", last + 1), 80) != "connected");
+        }
+    }
+    let used = usage(&node, &workload);
+    println!("{} names of 6,000 are left", used.names);
+    assert_eq!((denied, node.counter("names-full")), (0, 0));
+    assert!(used.names > u64::from(abi::LEARNED_QUOTA) / 4, "{} names: those with addresses stay", used.names);
+}
+
 /// Who fills his part of the sweep's queue waits for it, and nobody else does.
 #[test]
 fn items_of_the_queue_are_counted_for_each_row_54() {

@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_load::devices::Netns;
-use kernel_tests::packet::query;
+use kernel_tests::packet::{hex, query};
 use kernel_tests::{Agent, Node, RESOLVER, RESOLVER_V6, compile, has_nft, sh, web_policy, wire};
 use std::path::PathBuf;
 
@@ -11,10 +11,6 @@ fn node(name: &str) -> (Node, PathBuf) {
     let workload = node.workload("w");
     node.bind(&workload, "app=web");
     (node, workload)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A query with its length before it.

@@ -9,7 +9,7 @@ use fqdnc::diagnostic::Findings;
 use fqdnc::eval::Question;
 use fqdnc::source::Source;
 use fqdnc::verdicts;
-use kernel_tests::packet::{answer, query, record, tcp, udp};
+use kernel_tests::packet::{answer, hex, query, record, tcp, udp};
 use kernel_tests::{CLIENT, Dice, Node, RESOLVER, compile, web_policy};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
@@ -267,10 +267,6 @@ fn chains_of_the_tables_hold_in_the_kernel() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(asked >= 20);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 const WORDS: &[&str] = &[

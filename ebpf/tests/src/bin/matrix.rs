@@ -1,5 +1,6 @@
 //! Resolvers times clients: whatever resolves and connects without a policy does so when its name is listed. Prints a line for each
-//! pair, and exits with 1 where one differs. What is not installed is said, and not counted.
+//! pair, and exits with 1 where one differs. What is not installed is said, and not counted. Arguments: how many names a pair; the
+//! one resolver and the one client to run.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use kernel_tests::{Dice, Node, RESOLVER, RESOLVER_TWO, RESOLVER_V6, compile, sh, web_policy};
@@ -127,7 +128,9 @@ fn start(node: &Node, resolver: &Resolver, dir: &Path) -> Option<Child> {
 }
 
 fn main() -> std::process::ExitCode {
-    let count: usize = std::env::args().nth(1).map_or(120, |n| n.parse().unwrap());
+    let told: Vec<String> = std::env::args().skip(1).collect();
+    let count: usize = told.first().map_or(120, |n| n.parse().unwrap());
+    let is_told = |at: usize, name: &str| told.get(at).is_none_or(|told| name.starts_with(told.as_str()));
     let dir = std::env::temp_dir().join(format!("fqdn-matrix-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let zone = format!("zone {ZONE} {RESOLVER_TWO}:53");
@@ -138,7 +141,7 @@ fn main() -> std::process::ExitCode {
     fs::create_dir_all(&etc).unwrap();
     let clients = clients(&dir);
     let (shapes, mut serial, mut pairs, mut differ) = (shapes(count), 0, 0, 0);
-    for resolver in resolvers(&dir) {
+    for resolver in resolvers(&dir).into_iter().filter(|resolver| is_told(1, resolver.name)) {
         if Command::new("sh")
             .args(["-c", &format!("command -v {} >/dev/null", resolver.program)])
             .status()
@@ -151,7 +154,9 @@ fn main() -> std::process::ExitCode {
         let direct = resolver.program == "true";
         for server in if direct { vec![RESOLVER_TWO] } else { vec![RESOLVER, RESOLVER_V6] } {
             fs::write(etc.join("resolv.conf"), format!("nameserver {server}\n")).unwrap();
-            for (client, command) in clients.iter().cloned().chain([("nginx", Some(String::new()))]) {
+            for (client, command) in
+                clients.iter().cloned().chain([("nginx", Some(String::new()))]).filter(|client| is_told(2, client.0))
+            {
                 let Some(command) = command else {
                     println!("NOT RUN  {client}: it cannot be built or run here");
                     continue;

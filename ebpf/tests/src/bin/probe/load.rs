@@ -2,7 +2,7 @@
 
 use crate::{client, connect, resolve, stream};
 use kernel_tests::packet::query;
-use kernel_tests::{RESOLVER, wire};
+use kernel_tests::{RESOLVER, RESOLVER_TWO, wire};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,6 +78,90 @@ pub fn flood(arguments: &[String]) {
         }
     }
     println!("sent {sent} answers {answers}");
+}
+
+/// Floods a name server for so many seconds. Arguments: `names`, `addresses`, `tcp` or `peers`; seconds; a number that no other flood
+/// had. `peers` only listens: who sends is `strangers`.
+pub fn pour(arguments: &[String]) {
+    let (seconds, turn) = (arguments[1].parse::<f64>().unwrap(), &arguments[2]);
+    let end = std::time::Instant::now() + Duration::from_secs_f64(seconds);
+    let on = || std::time::Instant::now() < end;
+    let shape = match arguments[0].as_str() {
+        "names" => "a1t60c0o0",
+        "addresses" => "a28t60c0o0",
+        "tcp" => "a512t60c2o0",
+        _ => "",
+    };
+    let asked = |n: u64| query(n as u16, &wire(&format!("{shape}.p{turn}x{n}.example.test")), 1);
+    let mut room = vec![0; 70_000];
+    let mut n = 0u64;
+    match arguments[0].as_str() {
+        "tcp" => {
+            let mut dns = None;
+            while on() {
+                if dns.is_none() && stream::open(RESOLVER, 53, &mut dns) != "open" {
+                    continue;
+                }
+                let messages: Vec<u8> = (n..n + 8).flat_map(|n| crate::server::frame(&asked(n))).collect();
+                let hex: String = messages.iter().map(|b| format!("{b:02x}")).collect();
+                n += 8;
+                if stream::send(dns.as_mut().unwrap(), &[&hex]) != "sent"
+                    || stream::read(dns.as_mut().unwrap(), 8).contains("timeout")
+                {
+                    dns = None;
+                }
+            }
+        }
+        "peers" => {
+            let socket = UdpSocket::bind("0.0.0.0:5555").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            while on() {
+                n += u64::from(socket.recv(&mut room).is_ok());
+            }
+        }
+        _ => {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            while on() {
+                n += u64::from(socket.send_to(&asked(n), (RESOLVER, 53)).is_ok());
+                while socket.recv(&mut room).is_ok() {}
+            }
+        }
+    }
+    println!("{n}");
+}
+
+/// Datagrams for so many seconds to port 5555 of an address, each from another port and, in turn, another address of 10.200/16.
+pub fn strangers(arguments: &[String]) {
+    let end = std::time::Instant::now() + Duration::from_secs_f64(arguments[0].parse().unwrap());
+    let mut n = 0u32;
+    while std::time::Instant::now() < end {
+        let socket = UdpSocket::bind(format!("10.200.{}.{}:0", n >> 8 & 255, n & 255));
+        n += u32::from(socket.is_ok_and(|socket| socket.send_to(b"hello", (arguments[1].as_str(), 5555)).is_ok()));
+    }
+}
+
+/// For so many seconds a fresh name is resolved at the second resolver and connected to, with a moment's rest between: how often,
+/// how often in vain, microseconds at the median and at 99 of 100.
+pub fn steady(arguments: &[String]) {
+    let (seconds, turn) = (arguments[0].parse::<f64>().unwrap(), arguments[1].parse::<u64>().unwrap());
+    let end = std::time::Instant::now() + Duration::from_secs_f64(seconds);
+    let (mut times, mut failures) = (Vec::new(), 0);
+    while std::time::Instant::now() < end {
+        let n = turn * 100_000 + times.len() as u64;
+        let address = format!("10.200.{}.{}", n >> 8 & 255, n & 255);
+        let start = std::time::Instant::now();
+        let said = resolve(&client(), &format!("ip-{}.n{n}.example.test", address.replace('.', "-")), RESOLVER_TWO, n as u16, 1);
+        let said = if said.contains("records 1") { connect(&address, 80) } else { said };
+        times.push(start.elapsed().as_micros());
+        if said != "connected" {
+            eprintln!("{address}: {said}");
+            failures += 1;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    times.sort_unstable();
+    println!("{} {failures} {} {}", times.len(), times[times.len() / 2], times[times.len() * 99 / 100]);
 }
 
 /// Until told to stop: what must always work, and what must never. Arguments: common, then forbidden addresses.

@@ -113,11 +113,6 @@ fn reply(asked: &[u8], failing: bool) -> Option<Vec<u8>> {
     if let Some(rest) = label.strip_prefix("short-") {
         return Some(answer(asked, &[record(&owner, 1, 1, &address(rest)?)]));
     }
-    if let Some(rest) = label.strip_prefix("tc-") {
-        let mut message = answer(asked, &[record(&owner, 1, 60, &address(rest)?)]);
-        message[2] |= 2;
-        return Some(message);
-    }
     if let Some(rest) = label.strip_prefix("junk-") {
         let mut message = answer(asked, &[record(&owner, 1, 60, &address(rest)?)]);
         message.push(0);
@@ -194,14 +189,19 @@ fn labels(asked: &[u8]) -> Vec<String> {
 }
 
 static JOINED: AtomicBool = AtomicBool::new(false);
+static ONCE: AtomicBool = AtomicBool::new(false);
 
 /// Answers every query with the bytes last read from standard input. A line: `patch HEX` = with the id of the query,
 /// `as-is HEX` = as they are; several messages: all of them are sent. `joined` in front: as one buffer that the receiver's
-/// kernel may hand over whole (UDP_SEGMENT).
+/// kernel may hand over whole (UDP_SEGMENT). `once` in front: to one query, and nothing to those behind it.
 pub fn responder() {
     let replies = Arc::new(Mutex::new((true, Vec::<Vec<u8>>::new())));
     let made = |replies: &Mutex<(bool, Vec<Vec<u8>>)>, asked: &[u8]| {
-        let (patch, messages) = replies.lock().unwrap().clone();
+        let mut replies = replies.lock().unwrap();
+        let (patch, messages) = replies.clone();
+        if ONCE.load(Ordering::Relaxed) {
+            replies.1.clear();
+        }
         let patched = messages.into_iter().map(move |mut message| {
             if patch && message.len() >= 2 {
                 message[..2].copy_from_slice(&asked[..2]);
@@ -245,7 +245,9 @@ pub fn responder() {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let joined = line.strip_prefix("joined ");
         JOINED.store(joined.is_some(), Ordering::Relaxed);
-        let mut words = joined.unwrap_or(&line).split(' ');
+        let once = line.strip_prefix("once ");
+        ONCE.store(once.is_some(), Ordering::Relaxed);
+        let mut words = once.or(joined).unwrap_or(&line).split(' ');
         let patch = words.next() == Some("patch");
         *replies.lock().unwrap() = (patch, words.map(crate::stream::bytes).collect());
         println!("ok");

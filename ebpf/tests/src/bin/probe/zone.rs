@@ -28,8 +28,13 @@ impl Shape {
     }
 }
 
-/// The answer to a query; `None` = not for a name of this zone.
+/// The answer to a query; `None` = it cannot be read.
 fn reply(asked: &[u8]) -> Option<Vec<u8>> {
+    within(asked, usize::MAX)
+}
+
+/// The same in so many octets: where it is cut (TC), the records that fit stay, as CoreDNS does it.
+fn within(asked: &[u8], room: usize) -> Option<Vec<u8>> {
     let (mut labels, mut at) = (Vec::new(), 12);
     while let Some(&length @ 1..) = asked.get(at) {
         labels.push(String::from_utf8_lossy(asked.get(at + 1..at + 1 + usize::from(length))?).to_ascii_lowercase());
@@ -64,7 +69,15 @@ fn reply(asked: &[u8]) -> Option<Vec<u8>> {
         2 if !records.is_empty() => records.rotate_right(1),
         _ => {}
     }
-    Some(encode(asked, &labels.join("."), shape.ttl, &records))
+    let whole = encode(asked, &labels.join("."), shape.ttl, &records);
+    if whole.len() <= room {
+        return Some(whole);
+    }
+    let fit = (0..records.len()).rev().map(|n| encode(asked, &labels.join("."), shape.ttl, &records[..n]));
+    fit.into_iter().find(|message| message.len() <= room).map(|mut message| {
+        message[2] |= 2;
+        message
+    })
 }
 
 enum Data {
@@ -113,11 +126,7 @@ pub fn serve(addresses: &[String]) {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok((n, from)) = socket.recv_from(&mut bytes) {
-                let Some(mut message) = reply(&bytes[..n]) else { continue };
-                if message.len() > room(&bytes[..n]) {
-                    message = answer(&bytes[..n], &[]);
-                    message[2] |= 2;
-                }
+                let Some(message) = within(&bytes[..n], room(&bytes[..n])) else { continue };
                 let _ = socket.send_to(&message, from);
             }
         });
