@@ -3,7 +3,7 @@ SHELL := /bin/bash
 # The scripts look into target/, wherever else your shell builds.
 unexport CARGO_TARGET_DIR
 
-.PHONY: build demo test check kernels matrix dearest bench faults fuzz ebpf clean
+.PHONY: build demo test check kernels matrix dearest flood bench faults fuzz ebpf clean
 build: tools ; cargo build --release
 tools: ; @.ci/tools
 demo: build ; @.ci/root policies/quickstart/demo.sh target/release
@@ -12,6 +12,8 @@ check: tools ; cargo fmt --all --check && cargo clippy --workspace --all-targets
 kernels: tools ; @.ci/kernels
 # What real resolvers and clients do with a policy and without: NOT RUN for those that are not installed.
 matrix: build ; @cargo build -q --release -p kernel-tests --bins && .ci/root target/release/matrix
+# What one workload's flood does to another on another CPU, with a policy and without, in pairs.
+flood: build ; @cargo build -q --release -p kernel-tests --bins && .ci/root target/release/flood
 # The dearest messages that a search finds, by the kernel's clock.
 dearest: tools ; @.ci/dearest
 bench: build ; @cargo bench -q -p fqdnc && ebpf/bench/run.sh

@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0xdba750ab750fb42bULL
+#define FQDN_ABI 0x209e9321daac6307ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -65,7 +65,7 @@
 #define FQDN_SLOTS 4352U /* Places where a workload's addresses are written down: one for each that it may have, or may have without a rule. */
 #define FQDN_RESERVED_LEAST 16U /* A workload that would have fewer for itself is not bound. */
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
-#define FQDN_OWNED_NAMES 256U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
+#define FQDN_OWNED_NAMES 4096U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there. */
 #define FQDN_ITEMS_MOST 0x20000U /* Most items in the sweep's queue of what gave way and was not visited yet, divided by the number of workloads. All that is there has as many. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */
@@ -601,16 +601,16 @@ _Static_assert(__builtin_offsetof(struct fqdn_owned_key, netns) == 16, "offset")
 struct fqdn_owned {
 	__u32 next; /* Where a free place is looked for next. */
 	__u32 pad; /* Zero. */
-	__u32 by_name[256]; /* Addresses of the names that have this hash. */
+	__u32 by_name[4096]; /* Addresses of the names that have this hash. */
 	struct fqdn_owned_key keys[4352]; /* Its addresses. */
 	__u32 marks[4352]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_owned) == 122888, "size");
+_Static_assert(sizeof(struct fqdn_owned) == 138248, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_owned, keys) == 1032, "offset");
-_Static_assert(__builtin_offsetof(struct fqdn_owned, marks) == 105480, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, keys) == 16392, "offset");
+_Static_assert(__builtin_offsetof(struct fqdn_owned, marks) == 120840, "offset");
 
 /* One direction of a connection to a DNS port: how far its bytes have been met. */
 struct fqdn_half {

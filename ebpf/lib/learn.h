@@ -366,13 +366,11 @@ static __noinline int learn_alone(struct job *job)
 {
 	const struct fqdn_pending *question = job->question;
 	struct scratch *s = job->s;
-	int room;
 
 	if (!question || !(is_carried(s, question) || s->name_kept == NAME_KEPT))
 		return 0;
 	s->slot = 0;
-	room = take_room(s);
-	if (room != ROOM_TAKEN && (!make_room(s, room == ROOM_NONE_FOR_NAME) || take_room(s) != ROOM_TAKEN))
+	if (!make_room(s))
 		return 0;
 	if (!(s->tried && take_place(s, &question->name))) {
 		begin_element(s, &question->name, is_carried(s, question));

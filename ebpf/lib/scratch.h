@@ -124,12 +124,13 @@ struct scratch {
 
 	/*
 	 * What is left of what one packet may cost, however many messages it holds: steps to read names, addresses (times names) to
-	 * learn, questions to look for in every page.
+	 * learn, draws in vain for one that gives way, questions to look for in every page.
 	 */
 	struct {
+#define VAIN_MOST 64
 #define SEARCHED_MOST 64
 		__s32 names;
-		__u32 learned, searched;
+		__u32 learned, vain, searched;
 	} left;
 
 	/* a DNS message */

@@ -20,7 +20,7 @@
 /* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
 #define TURNS 4
 /*
- * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 19
+ * A mark: of the name's place in `by_name` the last bits, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 19
  * hours: what was used before then looks younger, and gives way later.
  */
 #define MARK_NAME 255
@@ -37,7 +37,7 @@ static __always_inline __u32 *held_by_name(struct fqdn_owned *own, __u64 name)
 	return &own->by_name[name >> 32 & (FQDN_OWNED_NAMES - 1)];
 }
 
-_Static_assert(FQDN_OWNED_NAMES == MARK_NAME + 1, "a mark has room for it");
+_Static_assert(!(FQDN_OWNED_NAMES & MARK_NAME), "a mark has what there is room for of it");
 
 static __always_inline __u32 mark_of(__u64 name, __u32 share, __u64 used)
 {
@@ -103,6 +103,14 @@ static __always_inline void give_name_room(struct fqdn_usage *used, __u32 share)
 		__sync_fetch_and_add(common, -1);
 }
 
+static __always_inline void leave_name(struct fqdn_owned *own, __u64 name)
+{
+	/* A workload that was bound anew counts from nothing. */
+	if (READ_ONCE(*held_by_name(own, name)))
+		__sync_fetch_and_add(held_by_name(own, name), -1);
+	hold_name(name, -HELD_ONE);
+}
+
 /* The element is gone, or comes to nothing. */
 static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 name, __u32 share, __u32 slot)
 {
@@ -111,12 +119,10 @@ static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 n
 	struct fqdn_owned *own = bpf_map_lookup_elem(&owned, &cgroup);
 
 	drop_room(used, share);
-	if (own)
+	if (own) {
 		clear_mark(own, slot, key);
-	/* A workload that was bound anew counts from nothing. */
-	if (own && READ_ONCE(*held_by_name(own, name)))
-		__sync_fetch_and_add(held_by_name(own, name), -1);
-	hold_name(name, -HELD_ONE);
+		leave_name(own, name);
+	}
 	return 0;
 }
 
@@ -201,6 +207,18 @@ static __always_inline int take_name_room(struct fqdn_usage *used, __u64 now, __
 #define ROOM_NONE 0
 #define ROOM_TAKEN 1
 #define ROOM_NONE_FOR_NAME 2
+#define ROOM_FREED 3 /* for whoever takes it */
+
+/* The address of `fresh` stands at this place, which is its own already. */
+static __always_inline void write_down(struct scratch *s, struct fqdn_owned *own, __u32 at)
+{
+	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
+	if (s->name_kept == NAME_KEPT)
+		hold_name(s->fresh.name, HELD_ONE);
+	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
+	own->keys[at].netns = s->learned_key.netns;
+	s->taken = at;
+}
 
 /* Room for the address of `fresh`; `learned_key` is remembered as one that may give way. */
 APART int take_room(struct scratch *s)
@@ -233,12 +251,7 @@ APART int take_room(struct scratch *s)
 		drop_room(used, s->fresh.learnable);
 		return ROOM_NONE;
 	}
-	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
-	if (s->name_kept == NAME_KEPT)
-		hold_name(s->fresh.name, HELD_ONE);
-	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
-	own->keys[at].netns = s->learned_key.netns;
-	s->taken = at;
+	write_down(s, own, at);
 	return ROOM_TAKEN;
 }
 
@@ -327,7 +340,10 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 	return 0;
 }
 
-/* It gives way, and its place is the next one's. */
+/*
+ * It gives way, and its room and place are those of `fresh`: given back first, another CPU takes them, which learns the answer's
+ * other half (A beside AAAA). ROOM_FREED = it went of itself.
+ */
 APART int end_oldest(struct scratch *s)
 {
 	struct fqdn_learned_key key = {};
@@ -338,16 +354,16 @@ APART int end_oldest(struct scratch *s)
 	int ended;
 
 	if (!s)
-		return 0;
+		return ROOM_NONE;
 	at = s->drawn - 1;
 	key.cgroup = s->cgroup;
 	own = bpf_map_lookup_elem(&owned, &key.cgroup);
 	if (!own || !key_at(&key, own, at))
-		return 0;
+		return ROOM_NONE;
 	s->slot = 1 + at;
 	value = bpf_map_lookup_elem(&learned, &key);
 	if (!value)
-		return 1; /* the sweep was faster */
+		return ROOM_FREED; /* the sweep was faster */
 	bpf_spin_lock(&value->lock);
 	ended = end_element(value, &key);
 	name = value->first;
@@ -355,16 +371,35 @@ APART int end_oldest(struct scratch *s)
 	at = value->slot;
 	bpf_spin_unlock(&value->lock);
 	if (!ended || bpf_map_delete_elem(&learned, &key))
-		return 1;
-	give_room(&key, name, share, at);
+		return ROOM_FREED;
 	count(FQDN_COUNT_LEARNED_DISPLACED);
-	return 1;
+	if (at >= FQDN_SLOTS || ((share ^ s->fresh.learnable) & GRANTED)) {
+		give_room(&key, name, share, at);
+		return ROOM_FREED;
+	}
+	leave_name(own, name);
+	s->fresh.learnable = (s->fresh.learnable & ~COMMON) | (share & COMMON);
+	own->marks[at] = mark_of(s->fresh.name, s->fresh.learnable, s->now);
+	write_down(s, own, at);
+	return ROOM_TAKEN;
 }
 
-/* One of the workload's own addresses gives way, if one may. */
-static __always_inline int make_room(struct scratch *s, __u32 by_name)
+/* Room for the address of `fresh`; if need be, one of the workload's own gives way. */
+#define ROOM_TRIES 4
+static __always_inline int make_room(struct scratch *s)
 {
-	return find_oldest(s, by_name) && end_oldest(s);
+	int room = take_room(s);
+
+	ROLLED for (int try = 0; try < ROOM_TRIES && room != ROOM_TAKEN && s->left.vain; try++) {
+		if (!find_oldest(s, room == ROOM_NONE_FOR_NAME)) {
+			s->left.vain--; /* what was drawn is all in use */
+			continue;
+		}
+		room = end_oldest(s);
+		if (room == ROOM_FREED)
+			room = take_room(s);
+	}
+	return room == ROOM_TAKEN;
 }
 
 static __always_inline void give_back_room(const struct scratch *s)

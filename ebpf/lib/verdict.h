@@ -67,6 +67,7 @@ static __always_inline int begin(struct job *job, const struct fqdn_image_head *
 	s->flow = *f;
 	s->left.names = NAMES_BUDGET;
 	s->left.learned = FQDN_ADDRESSES_MAX;
+	s->left.vain = VAIN_MOST;
 	s->left.searched = SEARCHED_MOST;
 	return 0;
 }

@@ -229,7 +229,7 @@ constants! {
     /// Most addresses learned for one workload that no rule lets it reach.
     IDLE_QUOTA: u32 = 256;
     /// Counts of addresses by name that a workload has; a name may hold a quarter of the share.
-    OWNED_NAMES: u32 = 256;
+    OWNED_NAMES: u32 = 4_096;
     /// Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there.
     NAMES_QUOTA: u32 = 4_096;
     /// Most items in the sweep's queue of what gave way and was not visited yet, divided by the number of workloads. All that is there has as many.
@@ -740,17 +740,17 @@ records! {
         16 netns: u64,
     }
     /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
-    Owned "owned" 122888 {
+    Owned "owned" 138248 {
         /// Where a free place is looked for next.
         0 next: u32,
         /// Zero.
         4 pad: u32,
         /// Addresses of the names that have this hash.
-        8 by_name: [u32; 256],
+        8 by_name: [u32; 4096],
         /// Its addresses.
-        1032 keys: [OwnedKey; 4352],
+        16392 keys: [OwnedKey; 4352],
         /// What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own.
-        105480 marks: [u32; 4352],
+        120840 marks: [u32; 4352],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {

@@ -33,7 +33,8 @@ fn reply(asked: &[u8]) -> Option<Vec<u8>> {
     within(asked, usize::MAX)
 }
 
-/// The same in so many octets: where it is cut (TC), the records that fit stay, as CoreDNS does it.
+/// The same in so many octets: where it is cut (TC), the records that fit stay, as CoreDNS does it; none, where the chain
+/// would be what is cut off.
 fn within(asked: &[u8], room: usize) -> Option<Vec<u8>> {
     let (mut labels, mut at) = (Vec::new(), 12);
     while let Some(&length @ 1..) = asked.get(at) {
@@ -73,11 +74,15 @@ fn within(asked: &[u8], room: usize) -> Option<Vec<u8>> {
     if whole.len() <= room {
         return Some(whole);
     }
-    let fit = (0..records.len()).rev().map(|n| encode(asked, &labels.join("."), shape.ttl, &records[..n]));
-    fit.into_iter().find(|message| message.len() <= room).map(|mut message| {
-        message[2] |= 2;
-        message
-    })
+    let first = |n: usize| encode(asked, &labels.join("."), shape.ttl, &records[..n]);
+    let (mut fit, mut over) = (0, if shape.order == 0 { records.len() } else { 1 });
+    while over - fit > 1 {
+        let middle = usize::midpoint(fit, over);
+        if first(middle).len() <= room { fit = middle } else { over = middle }
+    }
+    let mut message = first(fit);
+    message[2] |= 2;
+    Some(message)
 }
 
 enum Data {
