@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x209e9321daac6307ULL
+#define FQDN_ABI 0x4f03a58a767b9549ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -603,9 +603,9 @@ struct fqdn_owned {
 	__u32 pad; /* Zero. */
 	__u32 by_name[4096]; /* Addresses of the names that have this hash. */
 	struct fqdn_owned_key keys[4352]; /* Its addresses. */
-	__u32 marks[4352]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
+	__u64 marks[4352]; /* What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own. */
 };
-_Static_assert(sizeof(struct fqdn_owned) == 138248, "size");
+_Static_assert(sizeof(struct fqdn_owned) == 155656, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, next) == 0, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, pad) == 4, "offset");
 _Static_assert(__builtin_offsetof(struct fqdn_owned, by_name) == 8, "offset");
@@ -723,7 +723,7 @@ struct fqdn_learned {
 	__u64 used; /* When the workload last looked for it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 until; /* Latest end of a name of it. */
 	__u64 first; /* The name that it was learned for. */
-	__u64 born; /* When it was learned. */
+	__u64 born; /* When it was last learned, within 4 ms. */
 };
 _Static_assert(sizeof(struct fqdn_learned) == 440, "size");
 _Static_assert(__builtin_offsetof(struct fqdn_learned, lock) == 0, "offset");

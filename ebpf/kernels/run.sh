@@ -21,7 +21,7 @@ LOGS=${LOGS:-$CACHE/logs}
 DEFAULT_KERNELS=(6.1 6.12 6.18 newest)
 # Verified instructions allowed for one program: on 6.1, and later.
 MOST_61=500000 MOST=250000
-BOOT_SECONDS=180
+BOOT_SECONDS=300
 GUEST_MEMORY=1024 # MiB
 FLAVOUR=cloud-amd64
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg

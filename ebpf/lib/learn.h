@@ -195,6 +195,13 @@ static __always_inline bool carries(const struct fqdn_learned *value, const stru
 	return differ == 0;
 }
 
+/* Who has just been told an address uses it next: it is no old one. A busy workload's whole share may be younger than a second. */
+static __always_inline void renew(struct fqdn_learned *value, __u64 now)
+{
+	if (now - value->born > SECOND / 256)
+		value->born = now;
+}
+
 /*
  * The name is there already, under the present image, which says that the address may be learned. One that lasts as long
  * anyway needs nothing; to extend it, the name must be kept, and be the very same.
@@ -226,6 +233,8 @@ static __noinline int learn_longer(struct fqdn_learned *value, const struct job 
 				value->until = fresh->expiry;
 			done = 1;
 		}
+		if (done)
+			renew(value, s->now);
 		break;
 	}
 	bpf_spin_unlock(&value->lock);
@@ -284,6 +293,8 @@ APART int learn_beside(struct scratch *s, const struct fqdn_name *name)
 	bpf_spin_lock(&value->lock);
 	done = is_same_element(value, &key) && (value->carried == s->fresh.name ? carries(value, name) : s->name_kept == NAME_KEPT) &&
 	       add_name(value, &s->fresh, s->now);
+	if (done)
+		renew(value, s->now);
 	if (done)
 		done = (s->fresh.learnable & GRANTED) && !(value->share & GRANTED) ? BESIDE_IDLE : BESIDE;
 	bpf_spin_unlock(&value->lock);

@@ -9,7 +9,7 @@
 #ifndef SHARE_H
 #define SHARE_H
 
-#include "walk.h"
+#include "reach.h"
 
 /* Bits of `learnable` of a name, and of `share` of an element. */
 #define LEARNABLE 1
@@ -17,16 +17,16 @@
 #define COMMON 4  /* the element is of what is common */
 
 #define DRAWS 8
-/* Most draws of which one is looked at in `learned`: a mark says too little of what was used since. */
+/* Most draws of which one is looked at in `learned`: a mark does not say what was used or learned again since, and is renewed then. */
 #define TURNS 4
 /*
- * A mark: of the name's place in `by_name` the last bits, whether a rule reaches it, and when it was used, in units of 2^24 ns. That wraps after 19
- * hours: what was used before then looks younger, and gives way later.
+ * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^16 ns: of what is learned in a
+ * burst, the first is to give way.
  */
-#define MARK_NAME 255
-#define MARK_GRANTED 256
-#define MARK_TAKEN 512
-#define MARK_TIME(time) ((__u32)((time) >> 24) << 10)
+#define MARK_NAME (FQDN_OWNED_NAMES - 1ULL)
+#define MARK_GRANTED (1ULL << 14)
+#define MARK_TAKEN (1ULL << 15)
+#define MARK_TIME(time) ((time) & ~0xffffULL)
 /* Marks that are looked at for a free place, a few cache lines: where nearly all are taken, another address gives way. */
 #define FREE_TRIES 32
 /* What was used within this time does not give way. */
@@ -37,15 +37,15 @@ static __always_inline __u32 *held_by_name(struct fqdn_owned *own, __u64 name)
 	return &own->by_name[name >> 32 & (FQDN_OWNED_NAMES - 1)];
 }
 
-_Static_assert(!(FQDN_OWNED_NAMES & MARK_NAME), "a mark has what there is room for of it");
+_Static_assert(MARK_NAME < MARK_GRANTED, "a mark has room for it");
 
-static __always_inline __u32 mark_of(__u64 name, __u32 share, __u64 used)
+static __always_inline __u64 mark_of(__u64 name, __u32 share, __u64 used)
 {
 	return MARK_TIME(used) | MARK_TAKEN | (share & GRANTED ? MARK_GRANTED : 0) | (name >> 32 & MARK_NAME);
 }
 
 /* A free place from `first` on, else from `second` on, and its mark set; FQDN_SLOTS = none was found. */
-static __always_inline __u32 take_slot(struct fqdn_owned *own, __u32 first, __u32 second, __u32 mark)
+static __always_inline __u32 take_slot(struct fqdn_owned *own, __u32 first, __u32 second, __u64 mark)
 {
 	ROLLED for (__u32 k = 0; k < 2 * FREE_TRIES; k++) {
 		__u32 at = (k < FREE_TRIES ? first : second) + (k & (FREE_TRIES - 1));
@@ -148,6 +148,21 @@ static __always_inline int take_common(const struct fqdn_node *node, __u32 at)
 	return 0;
 }
 
+/*
+ * The name has as many addresses as one may have. Exactly, if it stands in `names`: of another in the same place of `by_name` it takes
+ * nothing away, and with what it has beside that, addresses that came one at a time, it comes to half a share.
+ */
+static __always_inline bool holds_a_quarter(const struct scratch *s, struct fqdn_owned *own)
+{
+	__u64 key = s->fresh.name;
+	__u32 together = *held_by_name(own, key);
+	const struct fqdn_name *name = s->name_kept == NAME_KEPT ? bpf_map_lookup_elem(&names, &key) : NULL;
+
+	if (!name)
+		return together >= FQDN_LEARNED_QUOTA / 4;
+	return (__s32)name->share >= FQDN_LEARNED_QUOTA / 4 * HELD_ONE || together >= FQDN_LEARNED_QUOTA / 2;
+}
+
 /* Room for the address of `fresh`, if there is some. */
 static __always_inline int try_room(struct scratch *s, struct fqdn_usage *used, const struct fqdn_node *node)
 {
@@ -236,7 +251,7 @@ APART int take_room(struct scratch *s)
 	own = bpf_map_lookup_elem(&owned, &cgroup);
 	if (!used || !own)
 		return ROOM_NONE;
-	if (*held_by_name(own, s->fresh.name) >= FQDN_LEARNED_QUOTA / 4)
+	if (holds_a_quarter(s, own))
 		return ROOM_NONE_FOR_NAME;
 	if (!try_room(s, used, node))
 		return ROOM_NONE;
@@ -258,19 +273,19 @@ APART int take_room(struct scratch *s)
 /* Of those that are drawn, the one that was used longest ago by its mark: of the kind of `fresh` and, with `by_name`, of its name. */
 static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own, __u32 by_name)
 {
-	__u32 wanted = mark_of(s->fresh.name, s->fresh.learnable, 0), now = MARK_TIME(s->now);
+	__u64 wanted = mark_of(s->fresh.name, s->fresh.learnable, 0), now = MARK_TIME(s->now), mark, age;
 
 	s->drawn = 0;
 	s->age = 0;
 	ROLLED for (__u32 k = 0; k < DRAWS; k++) {
-		__u32 at = (s->dice >> 7 * k & 0x7fff) * FQDN_SLOTS >> 15, mark, age;
+		__u32 at = (s->dice >> 7 * k & 0x7fff) * FQDN_SLOTS >> 15;
 
 		if (at >= FQDN_SLOTS)
 			return;
 		mark = READ_ONCE(own->marks[at]);
 		if (!mark || ((mark ^ wanted) & (MARK_GRANTED | (by_name ? MARK_NAME : 0))))
 			continue;
-		age = now - (mark & ~(MARK_TAKEN | MARK_GRANTED | MARK_NAME));
+		age = now - MARK_TIME(mark);
 		if (s->drawn && age <= s->age)
 			continue;
 		s->age = age;
@@ -281,7 +296,7 @@ static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own
 /* The element of `key`, whose lock the caller holds, is nobody's from here on. */
 static __always_inline int end_element(struct fqdn_learned *value, const struct fqdn_learned_key *key)
 {
-	if (value->cgroup != key->cgroup)
+	if (!is_same_element(value, key)) /* but another address's by now: the map gives what was removed to the next one at once */
 		return 0;
 	value->cgroup = 0;
 	return 1;
@@ -303,8 +318,8 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 	struct fqdn_learned_key key = {};
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 used;
-	__u32 at, mark;
+	__u64 used, mark;
+	__u32 at;
 	int in_use;
 
 	if (!s)
@@ -332,7 +347,7 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 		in_use = s->now < value->until && value->used + IN_USE > s->now;
 		used = in_use ? s->now : value->used > value->born ? value->used : value->born;
 		mark = mark_of(value->first, value->share, used);
-		if (s->now >= value->until || (!in_use && (mark == s->was || turn + 1 == TURNS)))
+		if (s->now >= value->until || (!in_use && mark == s->was))
 			return 1;
 		/* Not over what was taken or freed meanwhile. */
 		__sync_val_compare_and_swap(&own->marks[at], s->was, mark);

@@ -740,7 +740,7 @@ records! {
         16 netns: u64,
     }
     /// Value of `owned`, by workload, made when it is bound: what may give way when its share is full.
-    Owned "owned" 138248 {
+    Owned "owned" 155656 {
         /// Where a free place is looked for next.
         0 next: u32,
         /// Zero.
@@ -750,7 +750,7 @@ records! {
         /// Its addresses.
         16392 keys: [OwnedKey; 4352],
         /// What is drawn by, of each: when it was used at least, for which name, and whether a rule reaches it; 0 = the place is free. The programs' own.
-        120840 marks: [u32; 4352],
+        120840 marks: [u64; 4352],
     }
     /// One direction of a connection to a DNS port: how far its bytes have been met.
     Half "half" 16 {
@@ -863,7 +863,7 @@ records! {
         416 until: u64,
         /// The name that it was learned for.
         424 first: u64,
-        /// When it was learned.
+        /// When it was last learned, within 4 ms.
         432 born: u64,
     }
     /// Value of `recent`: an address that was learned lately, and is not in `learned` yet, or not for this name.

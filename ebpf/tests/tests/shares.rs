@@ -162,6 +162,28 @@ fn names_are_kept_for_each_row_54() {
     assert!(node.counter("names-full") > 0);
 }
 
+/// Who is told an address again uses it next: in a full share it is none that gives way.
+#[test]
+fn what_is_learned_again_is_new_row_39() {
+    let (node, workload) = node("again", &["ip-10-*.**.example.test"]);
+    let mut agent = node.agent(&workload);
+    let mut resolve = |net: u32, from: u32, to: u32| {
+        for i in from..to {
+            let name = format!("ip-10-{net}-{}-{}.n.example.test", i >> 8, i & 255);
+            assert!(agent.resolve(&name).contains("records 1"), "{name}");
+        }
+    };
+    resolve(201, 1, 4500);
+    resolve(200, 1, 31);
+    resolve(202, 1, 3000);
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    resolve(200, 1, 31);
+    resolve(203, 1, 2500);
+    let reached = (1..31).filter(|i| agent.connect(&format!("10.200.0.{i}"), 80) == "connected").count();
+    println!("{reached} of 30");
+    assert!(reached >= 25, "{reached}: about none is left, if they count as old as they were");
+}
+
 /// A busy workload asks for ever new names, which last for long: those whose addresses gave way do so too.
 #[test]
 fn names_give_way_with_their_addresses_row_39() {
