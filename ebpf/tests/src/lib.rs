@@ -177,9 +177,11 @@ impl Node {
 
     /// What was learned, and who holds how much of it.
     pub fn forget(&self) {
-        let learned = self.pins.map("learned").unwrap();
-        for key in learned.keys().unwrap() {
-            let _ = learned.remove(&key); // what is over the sweep removes at any moment
+        for map in ["learned", "names"] {
+            let map = self.pins.map(map).unwrap();
+            for key in map.keys().unwrap() {
+                let _ = map.remove(&key); // what is over the sweep removes at any moment
+            }
         }
         let usage = self.pins.map("usage").unwrap();
         for key in usage.keys().unwrap() {
