@@ -512,7 +512,7 @@ struct fqdn_name {
 	__u64 until; /* Latest end of an address learned for it, CLOCK_BOOTTIME nanoseconds. */
 	__u64 owner; /* Workload whose share it takes. */
 	__u32 len; /* Length on the wire. */
-	__u32 share; /* In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first. */
+	__u32 share; /* In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first and counted here. */
 	__u8 bytes[256]; /* Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing. */
 };
 _Static_assert(sizeof(struct fqdn_name) == 280, "size");

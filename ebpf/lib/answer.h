@@ -279,13 +279,16 @@ static __always_inline int is_of_resolver(const struct scratch *s, const struct 
 	       resolver_entries(s->generation, (const union address *)s->asked.server);
 }
 
-/* No such name, no such address, or that it is to be asked for over TCP, is the answer nevertheless. Another error (SERVFAIL) may be followed by a better one. */
+/*
+ * No such name, no such address, or that it is to be asked for over TCP, is the answer nevertheless, wherever that is cut (djbdns leaves
+ * its counts as they were). Another error (SERVFAIL) may be followed by a better one.
+ */
 static __noinline int forget_unless_more(struct job *job, int why)
 {
 	struct fqdn_pending *question = job->question;
 	bool no_name = why == FQDN_COUNT_ANSWER_ERROR && (job->s->message[3] & DNS_RCODE) == RCODE_NXDOMAIN;
 
-	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || ((no_name || why == FQDN_COUNT_ANSWER_TRUNCATED) && repeats_question(job->s, question))))
+	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || ((no_name || (job->s->message[2] & DNS_FLAG_TC)) && repeats_question(job->s, question))))
 		forget_question(question);
 	return 0;
 }

@@ -266,13 +266,23 @@ APART int take_over(struct scratch *s)
 	idle = is_same_element(value, &key) && !(share & GRANTED) && (s->fresh.learnable & GRANTED);
 	if (idle) {
 		value->first = s->fresh.name;
-		value->share = s->fresh.learnable & (GRANTED | COMMON);
+		value->share = s->fresh.learnable & (GRANTED | COMMON | HELD);
 		value->slot = s->taken;
 	}
 	bpf_spin_unlock(&value->lock);
 	if (idle)
 		give_room(&key, first, share, slot);
 	return idle;
+}
+
+/* The name has its address with another name, which counts it: it is none to spare while its own time lasts. */
+static __always_inline void join_name(const struct scratch *s)
+{
+	__u64 key = s->name_key;
+	struct fqdn_name *name = bpf_map_lookup_elem(&names, &key);
+
+	if (name && !(name->share & JOINED))
+		__sync_fetch_and_or(&name->share, JOINED);
 }
 
 /* The name joins the address's element, which is looked for again: a lock is taken only of what a map holds. */
@@ -298,6 +308,8 @@ APART int learn_beside(struct scratch *s, const struct fqdn_name *name)
 	if (done)
 		done = (s->fresh.learnable & GRANTED) && !(value->share & GRANTED) ? BESIDE_IDLE : BESIDE;
 	bpf_spin_unlock(&value->lock);
+	if (done && s->name_kept == NAME_KEPT)
+		join_name(s);
 	return done;
 }
 
@@ -345,7 +357,7 @@ static __always_inline void begin_element(struct scratch *s, const struct fqdn_n
 	s->learned.netns = s->learned_key.netns;
 	__builtin_memcpy(s->learned.addr, s->learned_key.addr, 16);
 	s->learned.names[0] = s->fresh;
-	s->learned.share = s->fresh.learnable & (GRANTED | COMMON);
+	s->learned.share = s->fresh.learnable & (GRANTED | COMMON | HELD);
 	s->learned.slot = s->taken;
 	s->learned.born = s->now;
 	s->learned.until = s->fresh.expiry;
@@ -365,8 +377,7 @@ static __noinline int add_element(struct scratch *s)
 		return 0;
 	if (queue_sweep(&s->learned_key, usage_of_workload(s->cgroup)))
 		return 1;
-	bpf_map_delete_elem(&learned, &s->learned_key);
-	return 0;
+	return bpf_map_delete_elem(&learned, &s->learned_key) != 0; /* who removed it before us has given its room back */
 }
 
 /*

@@ -127,7 +127,7 @@ struct {
 	PINNED;
 } owned SEC(".maps");
 
-/* How many elements of `learned` are taken of what is common; how many items wait in `sweep`; how many of `names`; some workload's items are many. */
+/* How many elements of `learned` are taken of what is common; how many items wait in `sweep`; how many of `names`; the sweep is to hurry, for items or names of some workload. */
 #define POOL_COMMON 0
 #define POOL_QUEUED 1
 #define POOL_NAMES 2

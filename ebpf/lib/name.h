@@ -74,7 +74,7 @@ static __always_inline void copy64(__u8 *to, const __u8 *from)
  * What a packet's names may take together: their labels, pointers and words of eight octets; each name counts as NAME_PRICE more.
  * Without it one answer of 64 KB took 10 ms of a neighbour's time: 3,900 names of 126 pointers each.
  */
-#define NAMES_BUDGET 8192
+#define NAMES_BUDGET 12288
 #define NAME_PRICE 4
 /* Compression needs one; real servers chain two or three. */
 #define POINTERS_MAX 16

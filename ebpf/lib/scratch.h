@@ -176,7 +176,8 @@ struct scratch {
 	__u32 granted;     /* a rule lets the workload reach what has the name */
 	__u64 dice;        /* what gives way is drawn */
 	__u32 drawn;       /* 1 + where it is written down */
-	__u64 age, was;    /* how long ago it was used, as its mark says, and that mark */
+	__s64 age;         /* how long ago it was used, as its mark says */
+	__u64 was;         /* that mark */
 	__u32 slot;        /* 1 + where it was written down, for what comes in its place */
 	__u32 taken;       /* where the address of `fresh` is written down */
 	__u32 tried;       /* to learn the address before it was looked for */

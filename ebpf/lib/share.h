@@ -15,12 +15,13 @@
 #define LEARNABLE 1
 #define GRANTED 2 /* a rule lets the workload reach what has this name */
 #define COMMON 4  /* the element is of what is common */
+#define HELD 8    /* the element is counted in its first name's element of `names` */
 
 #define DRAWS 8
 /* Most draws of which one is looked at in `learned`: a mark does not say what was used or learned again since, and is renewed then. */
 #define TURNS 4
 /*
- * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, in units of 2^16 ns: of what is learned in a
+ * A mark: the name's place in `by_name`, whether a rule reaches it, and when it was used, to the clock's tick: of what is learned in a
  * burst, the first is to give way.
  */
 #define MARK_NAME (FQDN_OWNED_NAMES - 1ULL)
@@ -82,11 +83,13 @@ static __always_inline void drop_room(struct fqdn_usage *used, __u32 share)
 
 /* An address is held for the name that it was learned for first, or is no more: see `share` of struct fqdn_name. */
 #define HELD_ONE 256
+#define JOINED 128 /* it is a second name of some address */
 static __always_inline void hold_name(__u64 key, __s32 more)
 {
 	struct fqdn_name *name = bpf_map_lookup_elem(&names, &key);
 
-	if (name)
+	/* One that was taken away and made anew counts from nothing. */
+	if (name && (more > 0 || (__s32)name->share >= HELD_ONE))
 		__sync_fetch_and_add(&name->share, more);
 }
 
@@ -103,12 +106,13 @@ static __always_inline void give_name_room(struct fqdn_usage *used, __u32 share)
 		__sync_fetch_and_add(common, -1);
 }
 
-static __always_inline void leave_name(struct fqdn_owned *own, __u64 name)
+static __always_inline void leave_name(struct fqdn_owned *own, __u64 name, __u32 share)
 {
 	/* A workload that was bound anew counts from nothing. */
 	if (READ_ONCE(*held_by_name(own, name)))
 		__sync_fetch_and_add(held_by_name(own, name), -1);
-	hold_name(name, -HELD_ONE);
+	if (share & HELD)
+		hold_name(name, -HELD_ONE);
 }
 
 /* The element is gone, or comes to nothing. */
@@ -121,7 +125,7 @@ static __always_inline int give_room(const struct fqdn_learned_key *key, __u64 n
 	drop_room(used, share);
 	if (own) {
 		clear_mark(own, slot, key);
-		leave_name(own, name);
+		leave_name(own, name, share);
 	}
 	return 0;
 }
@@ -149,8 +153,8 @@ static __always_inline int take_common(const struct fqdn_node *node, __u32 at)
 }
 
 /*
- * The name has as many addresses as one may have. Exactly, if it stands in `names`: of another in the same place of `by_name` it takes
- * nothing away, and with what it has beside that, addresses that came one at a time, it comes to half a share.
+ * The name has as many addresses as one may have: counted for itself if it stands in `names`, and not with another in the same place
+ * of `by_name`. With addresses that came one at a time beside those it comes to half a share at most.
  */
 static __always_inline bool holds_a_quarter(const struct scratch *s, struct fqdn_owned *own)
 {
@@ -228,8 +232,11 @@ static __always_inline int take_name_room(struct fqdn_usage *used, __u64 now, __
 static __always_inline void write_down(struct scratch *s, struct fqdn_owned *own, __u32 at)
 {
 	__sync_fetch_and_add(held_by_name(own, s->fresh.name), 1);
-	if (s->name_kept == NAME_KEPT)
+	s->fresh.learnable &= ~HELD;
+	if (s->name_kept == NAME_KEPT) {
 		hold_name(s->fresh.name, HELD_ONE);
+		s->fresh.learnable |= HELD;
+	}
 	__builtin_memcpy(own->keys[at].addr, s->learned_key.addr, 16);
 	own->keys[at].netns = s->learned_key.netns;
 	s->taken = at;
@@ -273,7 +280,8 @@ APART int take_room(struct scratch *s)
 /* Of those that are drawn, the one that was used longest ago by its mark: of the kind of `fresh` and, with `by_name`, of its name. */
 static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own, __u32 by_name)
 {
-	__u64 wanted = mark_of(s->fresh.name, s->fresh.learnable, 0), now = MARK_TIME(s->now), mark, age;
+	__u64 wanted = mark_of(s->fresh.name, s->fresh.learnable, 0), mark;
+	__s64 now = MARK_TIME(s->now), age;
 
 	s->drawn = 0;
 	s->age = 0;
@@ -285,7 +293,7 @@ static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own
 		mark = READ_ONCE(own->marks[at]);
 		if (!mark || ((mark ^ wanted) & (MARK_GRANTED | (by_name ? MARK_NAME : 0))))
 			continue;
-		age = now - MARK_TIME(mark);
+		age = now - (__s64)MARK_TIME(mark); /* below 0: of a packet that began after this one */
 		if (s->drawn && age <= s->age)
 			continue;
 		s->age = age;
@@ -293,10 +301,20 @@ static __always_inline void draw(struct scratch *s, const struct fqdn_owned *own
 	}
 }
 
-/* The element of `key`, whose lock the caller holds, is nobody's from here on. */
-static __always_inline int end_element(struct fqdn_learned *value, const struct fqdn_learned_key *key)
+static __always_inline __u64 last_used(const struct fqdn_learned *value)
 {
-	if (!is_same_element(value, key)) /* but another address's by now: the map gives what was removed to the next one at once */
+	return value->used > value->born ? value->used : value->born;
+}
+
+/*
+ * The element of `key`, whose lock the caller holds, is nobody's from here on, if it is still what was drawn: the map gives what was
+ * removed to the next address at once, and it may have been used meanwhile.
+ */
+static __always_inline int end_element(const struct scratch *s, struct fqdn_learned *value, const struct fqdn_learned_key *key)
+{
+	if (!is_same_element(value, key) || value->slot != s->drawn - 1)
+		return 0;
+	if (s->now < value->until && mark_of(value->first, value->share, last_used(value)) != s->was)
 		return 0;
 	value->cgroup = 0;
 	return 1;
@@ -318,7 +336,7 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 	struct fqdn_learned_key key = {};
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 used, mark;
+	__u64 mark;
 	__u32 at;
 	int in_use;
 
@@ -340,16 +358,16 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 			return 0;
 		s->was = READ_ONCE(own->marks[at]);
 		value = bpf_map_lookup_elem(&learned, &key);
-		if (!value || value->slot != at) { /* learned lately, and not there yet */
+		/* Learned lately, and not there yet; or of another name in the same place of `by_name`. */
+		if (!value || value->slot != at || (by_name && s->name_kept == NAME_KEPT && value->first != s->fresh.name)) {
 			s->dice = mix(s->dice);
 			continue;
 		}
 		in_use = s->now < value->until && value->used + IN_USE > s->now;
-		used = in_use ? s->now : value->used > value->born ? value->used : value->born;
-		mark = mark_of(value->first, value->share, used);
+		mark = mark_of(value->first, value->share, in_use ? s->now : last_used(value));
 		if (s->now >= value->until || (!in_use && mark == s->was))
 			return 1;
-		/* Not over what was taken or freed meanwhile. */
+		/* Not over what was taken or freed meanwhile. Of the same eight, the next turn looks at the next oldest. */
 		__sync_val_compare_and_swap(&own->marks[at], s->was, mark);
 	}
 	return 0;
@@ -380,7 +398,7 @@ APART int end_oldest(struct scratch *s)
 	if (!value)
 		return ROOM_FREED; /* the sweep was faster */
 	bpf_spin_lock(&value->lock);
-	ended = end_element(value, &key);
+	ended = end_element(s, value, &key);
 	name = value->first;
 	share = value->share;
 	at = value->slot;
@@ -392,7 +410,7 @@ APART int end_oldest(struct scratch *s)
 		give_room(&key, name, share, at);
 		return ROOM_FREED;
 	}
-	leave_name(own, name);
+	leave_name(own, name, share);
 	s->fresh.learnable = (s->fresh.learnable & ~COMMON) | (share & COMMON);
 	own->marks[at] = mark_of(s->fresh.name, s->fresh.learnable, s->now);
 	write_down(s, own, at);
@@ -419,7 +437,7 @@ static __always_inline int make_room(struct scratch *s)
 
 static __always_inline void give_back_room(const struct scratch *s)
 {
-	give_room(&s->learned_key, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON), s->taken);
+	give_room(&s->learned_key, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON | HELD), s->taken);
 }
 
 #endif

@@ -22,7 +22,7 @@ static __always_inline bool is_spare(const struct fqdn_name *name, __u64 now)
 	__u64 owner = name->owner;
 	const struct fqdn_usage *used = bpf_map_lookup_elem(&usage, &owner);
 
-	return (__s32)name->share < HELD_ONE && used && now < used->short_of;
+	return (__s32)name->share < HELD_ONE && (!(name->share & JOINED) || now > name->until) && used && now < used->short_of;
 }
 
 /*

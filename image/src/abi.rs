@@ -669,7 +669,7 @@ records! {
         8 owner: u64,
         /// Length on the wire.
         16 len: u32,
-        /// In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first.
+        /// In `names`: whose room it takes, in the programs' own bits; from bit 8 on, how many addresses are held that were learned for it first and counted here.
         20 share: u32,
         /// Name on the wire, lower case, zero-padded to 8 bytes; what is behind that means nothing.
         24 bytes: [u8; 256],

@@ -220,6 +220,16 @@ fn table() -> Table {
     let (here, there) = (record(&ASKED, A, 60, &V4), record(&target, A, 60, &V4));
     t.records("10 inside: address first", ONE, &[there.clone(), cname.clone()]);
     t.records("10 inside: address between, and again behind", ONE, &[there.clone(), cname.clone(), there.clone()]);
+    let mut chaos = cname.clone();
+    chaos[2 + 2 + 1] = 3;
+    t.records("10 the chain by a record of class CH", &[], &[chaos, there.clone()]);
+    for (kind, octets) in [(A, 3usize), (A, 5), (AAAA, 15), (AAAA, 17)] {
+        t.records(
+            &format!("10 an address of {octets} octets, of type {kind}, beside another"),
+            &[],
+            &[record(&ASKED, kind, 60, &vec![1; octets]), here.clone()],
+        );
+    }
     let before = |n: usize| [vec![there.clone()], vec![record(&pointer(at), A, 60, &V4); n - 1], vec![cname.clone()]].concat();
     t.records("10 inside: 1,024 records, the CNAME last", ONE, &before(1023));
     t.records("10 more records, the CNAME last", &[], &before(1024));
