@@ -139,7 +139,7 @@
 #define FQDN_COUNT_ANSWER_UNSOLICITED 40U /* answer without a pending question: not learned */
 #define FQDN_COUNT_ANSWER_MISMATCH 41U /* answer to another question: not learned */
 #define FQDN_COUNT_ANSWER_MALFORMED 42U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC and no address */
+#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC that taught nothing */
 #define FQDN_COUNT_ANSWER_ERROR 44U /* answer with another code than NOERROR: not learned */
 #define FQDN_COUNT_ANSWER_TOO_LONG 45U /* answer beyond the bounds of size, records or addresses: not learned */
 #define FQDN_COUNT_ANSWER_LOCAL 46U /* answer that came over loopback: not learned */

@@ -173,9 +173,8 @@ static __noinline int read_answer(struct job *job)
 		return FQDN_COUNT_ANSWER_MALFORMED;
 	if ((s->tangled || s->astray || (s->others && s->cnames)) && !read_chain(job, at + 4))
 		return FQDN_COUNT_ANSWER_CHAIN;
-	if (s->got) /* of a truncated answer too: musl before 1.2.4 asks no further, and connects to what is there */
-		return 0;
-	return s->message[2] & DNS_FLAG_TC ? FQDN_COUNT_ANSWER_TRUNCATED : FQDN_COUNT_ANSWER_EMPTY;
+	/* Of a truncated answer too: musl before 1.2.4 asks no further, and connects to what is there. */
+	return s->got ? 0 : FQDN_COUNT_ANSWER_EMPTY;
 }
 
 /* What is learned from here on is learned for the name of `question`, which is ours until its place is given back. */
@@ -288,7 +287,7 @@ static __noinline int forget_unless_more(struct job *job, int why)
 	struct fqdn_pending *question = job->question;
 	bool no_name = why == FQDN_COUNT_ANSWER_ERROR && (job->s->message[3] & DNS_RCODE) == RCODE_NXDOMAIN;
 
-	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || ((no_name || (job->s->message[2] & DNS_FLAG_TC)) && repeats_question(job->s, question))))
+	if (question && (why == FQDN_COUNT_ANSWER_EMPTY || ((no_name || why == FQDN_COUNT_ANSWER_TRUNCATED) && repeats_question(job->s, question))))
 		forget_question(question);
 	return 0;
 }
@@ -307,6 +306,8 @@ static __always_inline int take_addresses(struct job *job, const struct fqdn_nod
 	s->secret[1] = node->secret[1];
 	why = read_answer(job);
 	if (why) {
+		if (s->message[2] & DNS_FLAG_TC)
+			why = FQDN_COUNT_ANSWER_TRUNCATED;
 		forget_unless_more(job, why);
 		return why;
 	}

@@ -401,12 +401,11 @@ APART int end_oldest(struct scratch *s)
 	ended = end_element(s, value, &key);
 	name = value->first;
 	share = value->share;
-	at = value->slot;
 	bpf_spin_unlock(&value->lock);
 	if (!ended || bpf_map_delete_elem(&learned, &key))
 		return ROOM_FREED;
 	count(FQDN_COUNT_LEARNED_DISPLACED);
-	if (at >= FQDN_SLOTS || ((share ^ s->fresh.learnable) & GRANTED)) {
+	if ((share ^ s->fresh.learnable) & GRANTED) {
 		give_room(&key, name, share, at);
 		return ROOM_FREED;
 	}
@@ -435,9 +434,14 @@ static __always_inline int make_room(struct scratch *s)
 	return room == ROOM_TAKEN;
 }
 
-static __always_inline void give_back_room(const struct scratch *s)
+APART int give_back_room(struct scratch *s)
 {
-	give_room(&s->learned_key, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON | HELD), s->taken);
+	struct fqdn_learned_key key;
+
+	if (!s)
+		return 0;
+	key = s->learned_key; /* as in `find_name` */
+	return give_room(&key, s->fresh.name, s->fresh.learnable & (GRANTED | COMMON | HELD), s->taken);
 }
 
 #endif

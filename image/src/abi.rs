@@ -334,7 +334,7 @@ reasons! {
     AnswerUnsolicited "answer-unsolicited" "answer without a pending question: not learned";
     AnswerMismatch "answer-mismatch" "answer to another question: not learned";
     AnswerMalformed "answer-malformed" "answer that is not well formed: not learned";
-    AnswerTruncated "answer-truncated" "answer with TC and no address";
+    AnswerTruncated "answer-truncated" "answer with TC that taught nothing";
     AnswerError "answer-error" "answer with another code than NOERROR: not learned";
     AnswerTooLong "answer-too-long" "answer beyond the bounds of size, records or addresses: not learned";
     AnswerLocal "answer-local" "answer that came over loopback: not learned";

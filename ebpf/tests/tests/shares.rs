@@ -109,7 +109,8 @@ fn an_address_that_a_rule_reaches_takes_other_room_row_39() {
 /// One name with address after address holds a quarter of the share.
 #[test]
 fn a_name_holds_a_quarter_row_39() {
-    let (node, mut server) = Node::new("quarter", &compile(&web_policy(&["many.example.test"]))).with_responder();
+    let (node, mut server) =
+        Node::new("quarter", &compile(&web_policy(&["many.example.test", "one.example.test"]))).with_responder();
     let workload = node.workload("w");
     node.bind(&workload, "app=web");
     let mut agent = node.agent(&workload);
@@ -126,6 +127,17 @@ fn a_name_holds_a_quarter_row_39() {
     println!("one name holds {}", used.learned);
     assert!(used.learned <= u64::from(abi::LEARNED_QUOTA / 4));
     assert!(used.learned >= 1000);
+    // And one whose addresses come one at a time.
+    for i in 0..1300u16 {
+        let asked = query(7, &wire("one.example.test"), 1);
+        let one = record(&[0xc0, 12], 1, 60, &[10, 210, (i >> 8) as u8, i as u8]);
+        assert_eq!(server.tell(&format!("patch {}", hex(&answer(&asked, &[one])))), "ok");
+        assert!(agent.tell(&format!("ask udp {} {} 1", kernel_tests::RESOLVER, hex(&asked))).starts_with("answer"));
+    }
+    node.settled();
+    let both = usage(&node, &workload).learned;
+    println!("two hold {both}");
+    assert!(both - used.learned <= u64::from(abi::LEARNED_QUOTA / 4) && both >= 2000);
 }
 
 /// Each workload has room of its own: where there is none for another, it is not bound.
