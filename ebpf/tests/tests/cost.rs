@@ -16,7 +16,7 @@ const V4: [u8; 4] = [10, 200, 1, 1];
 /// A message, or the answers of one connection, may take as long as so many times 4,090 records of the root, which are read and no
 /// more; beside that each address that is learned. Without budgets 40 answers took 50, and 2,000 empty ones 70.
 const MOST: f64 = 12.0;
-const MOST_EMPTY: f64 = 30.0;
+const MOST_EMPTY: f64 = 45.0;
 const AN_ADDRESS: f64 = 0.05;
 const ROUNDS: usize = 8;
 
@@ -177,10 +177,13 @@ fn no_answer_is_dear_row_40() {
             if shape.what == UNIT && how == &"udp" {
                 unit = fresh[0] as f64;
             }
-            let addresses: usize = shape.answers.iter().map(|m| usize::from(u16::from_be_bytes([m[6], m[7]])).min(512)).sum();
+            // Of the hand-made shapes those that are about addresses hold nothing else.
+            let all: usize = shape.answers.iter().map(|m| usize::from(u16::from_be_bytes([m[6], m[7]])).min(512)).sum();
+            let addresses = if shape.what.contains("address") || shape.what.starts_with("found") { all } else { 0 };
             let most = if shape.answers.len() > 1000 { MOST_EMPTY } else { MOST };
-            if fresh[0] as f64 > unit * (most + AN_ADDRESS * addresses as f64) {
-                dear.push(format!("{} by {how}: {} us", shape.what, fresh[0] / 1000));
+            let longest = fresh[0].max(again[0]).max(fresh[2]);
+            if longest as f64 > unit * (most + AN_ADDRESS * addresses as f64) {
+                dear.push(format!("{} by {how}: {} us", shape.what, longest / 1000));
             }
         }
     }
