@@ -65,7 +65,7 @@
 #define FQDN_SLOTS 4352U /* Places where a workload's addresses are written down: one for each that it may have, or may have without a rule. */
 #define FQDN_RESERVED_LEAST 16U /* A workload that would have fewer for itself is not bound. */
 #define FQDN_IDLE_QUOTA 256U /* Most addresses learned for one workload that no rule lets it reach. */
-#define FQDN_OWNED_NAMES 4096U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share. */
+#define FQDN_OWNED_NAMES 4096U /* Counts of addresses by name that a workload has; a name may hold a quarter of the share, and half with what came one at a time. */
 #define FQDN_NAMES_QUOTA 4096U /* Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there. */
 #define FQDN_ITEMS_MOST 0x20000U /* Most items in the sweep's queue of what gave way and was not visited yet, divided by the number of workloads. All that is there has as many. */
 #define FQDN_STREAMS_QUOTA 256U /* Most TCP connections of one workload to DNS ports at a time. */

@@ -23,7 +23,7 @@ static __always_inline int owner_is_ours(struct scratch *s, __u32 at)
 		s->after = at + 2;
 		return 1;
 	}
-	/* Else they are the pointer that the one before was, which was followed: 512 of them would take all of the budget. */
+	/* Else they are the pointer that the one before was, which was followed: 512 of them would take all that a packet may (`left.names`). */
 	if (at + 2 <= s->length && word >= 0xc000 && word == s->owner_word) {
 		s->after = at + 2;
 		return s->owner_ours;

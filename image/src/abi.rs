@@ -228,7 +228,7 @@ constants! {
     RESERVED_LEAST: u32 = 16;
     /// Most addresses learned for one workload that no rule lets it reach.
     IDLE_QUOTA: u32 = 256;
-    /// Counts of addresses by name that a workload has; a name may hold a quarter of the share.
+    /// Counts of addresses by name that a workload has; a name may hold a quarter of the share, and half with what came one at a time.
     OWNED_NAMES: u32 = 4_096;
     /// Most names kept on behalf of one workload at a time; of `names`, which has as many elements as `learned`, it has as many for itself as there.
     NAMES_QUOTA: u32 = 4_096;
