@@ -22,7 +22,7 @@ static __always_inline void hear_flow(struct fqdn_sock *sock, const struct flow 
 {
 	__u64 now = present_time();
 
-	if ((sock->flags & FQDN_SOCK_CONNECTED) && sock->proto == PROTO_UDP && sock->port == f->source_port && sock->source_port == f->dest_port &&
+	if (sock->proto == PROTO_UDP && sock->port == f->source_port && sock->source_port == f->dest_port &&
 	    same_address(sock->addr, &f->source) && now - sock->heard > SECOND)
 		sock->heard = now;
 }

@@ -217,10 +217,10 @@ static __noinline int may_reach(struct job *job)
 	return judge(job);
 }
 
-/* What the cache of the socket last allowed is the connection, or the flow of datagrams, that the packet belongs to. */
-static __always_inline bool is_same_connection(const struct scratch *s, const struct fqdn_sock *sock)
+/* What the cache of the socket last allowed is to the packet's destination; from which port, the name's `until` says. */
+static __always_inline bool is_same_destination(const struct scratch *s, const struct fqdn_sock *sock)
 {
-	return !opens_connection(&s->flow) && sock->proto == s->flow.proto && sock->port == s->flow.dest_port && sock->source_port == s->flow.source_port &&
+	return !opens_connection(&s->flow) && sock->proto == s->flow.proto && sock->port == s->flow.dest_port &&
 	       same_address(sock->addr, &s->flow.dest) && sock->workload == s->cgroup;
 }
 
@@ -238,10 +238,10 @@ static __always_inline __u64 lasts_until(const struct scratch *s, const struct f
 	return s->reached_name && s->held && s->held * MINUTE < s->expiry ? s->expiry - s->held * MINUTE + head->ttl_max * SECOND : 0;
 }
 
-/* Its peer goes on sending. */
+/* Its peer goes on sending; `lasts` is set for flows that may outlive their name's time alone. */
 static __always_inline bool is_alive(const struct scratch *s, const struct fqdn_sock *sock)
 {
-	return s->flow.proto == PROTO_TCP || (may_outlive(s, sock) && s->now < sock->lasts && (__s64)(s->now - sock->heard) < (__s64)(FQDN_SILENT_MS * 1000000ULL));
+	return s->flow.proto == PROTO_TCP || (s->now < sock->lasts && (__s64)(s->now - sock->heard) < (__s64)(FQDN_SILENT_MS * 1000000ULL));
 }
 
 /* Which destination a socket's name is of. */
@@ -258,7 +258,7 @@ static __always_inline void keep_socket_name(struct job *job, struct bpf_sock *s
 
 	if (!s->reached_name || !find_name(s, s->reached_name)) {
 		/* Not the name of another connection that this socket once was. */
-		if (!is_same_connection(s, sock))
+		if (!is_same_destination(s, sock))
 			bpf_sk_storage_delete(&socket_names, sk);
 		return;
 	}
@@ -285,7 +285,7 @@ static __noinline int may_stay(struct job *job, struct bpf_sock *sk, const struc
 	struct scratch *s = job->s;
 	__u32 seq = READ_ONCE(sock->seq);
 
-	if ((seq & 1) || !is_same_connection(s, sock) || !is_alive(s, sock) || is_denied(job) || !may_be_learned(job))
+	if ((seq & 1) || !is_same_destination(s, sock) || !is_alive(s, sock) || is_denied(job) || !may_be_learned(job))
 		return 0;
 	own = bpf_sk_storage_get(&socket_names, sk, NULL, 0);
 	if (!bring_name(s, own) || own->until != destination_hash(&s->flow))

@@ -330,14 +330,17 @@ static __always_inline int key_at(struct fqdn_learned_key *key, const struct fqd
 	return 1;
 }
 
-/* Draws the place, `drawn`, of an address that gives way: of the same kind and, with `by_name`, of the same name. 0 = none does. */
+/*
+ * Draws the place, `drawn`, of an address that gives way: of the same kind and, with `by_name`, of the same name. 0 = none does: where
+ * nobody looked for long, every mark is of before the last use, and the oldest that was looked at is good enough.
+ */
 APART int find_oldest(struct scratch *s, __u32 by_name)
 {
 	struct fqdn_learned_key key = {};
+	__u64 mark, looked_at = ~0ULL;
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u64 mark;
-	__u32 at;
+	__u32 at, oldest = 0;
 	int in_use;
 
 	if (!s)
@@ -367,10 +370,16 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 		mark = mark_of(value->first, value->share, in_use ? s->now : last_used(value));
 		if (s->now >= value->until || (!in_use && mark == s->was))
 			return 1;
+		if (!in_use && mark < looked_at) {
+			looked_at = mark;
+			oldest = s->drawn;
+		}
 		/* Not over what was taken or freed meanwhile. Of the same eight, the next turn looks at the next oldest. */
 		__sync_val_compare_and_swap(&own->marks[at], s->was, mark);
 	}
-	return 0;
+	s->drawn = oldest;
+	s->was = looked_at;
+	return oldest != 0;
 }
 
 /*

@@ -375,7 +375,9 @@ fn a_flow_outlives_its_name_row_43() {
         assert_eq!(agent.tell(&format!("send mute {silent}")), "sent");
         assert_eq!(agent.tell(&format!("send loose {talks}")), "sent");
         assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
-        assert_eq!(agent.tell("receive open"), "received");
+        for socket in ["open", "loose"] {
+            assert_eq!(agent.tell(&format!("receive {socket}")), "received");
+        }
         (talks, silent)
     };
     // Its hold is two seconds and what is left of a quarter.
@@ -387,6 +389,9 @@ fn a_flow_outlives_its_name_row_43() {
     }
     assert_eq!(agent.tell(&format!("send loose {talks}")), "EPERM", "not connected");
     assert_eq!(agent.tell(&format!("send mute {silent}")), "EPERM", "never heard");
+    assert_eq!(agent.tell(&format!("send open {talks}")), "sent");
+    assert_eq!(agent.tell(&format!("udp-anew open {talks}")), "ok");
+    assert_eq!(agent.tell(&format!("send open {talks}")), "EPERM", "from another port");
     for socket in ["open", "loose"] {
         assert_eq!(agent.tell(&format!("udp-connect {socket} 10.200.3.1 7777")), "ok");
         assert_eq!(agent.tell(&format!("send {socket} 10.200.3.1 7777")), "EPERM", "another flow");

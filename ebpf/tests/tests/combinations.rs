@@ -117,6 +117,7 @@ fn nobody_poses_as_a_resolver_in_parts_row_51() {
         for (what, frame, protocol) in [
             ("as IP", &whole, 0x0800),
             ("as something else", &whole, 0x88b5),
+            ("as a question for a neighbour", &whole, 0x0806),
             ("tagged", &tagged, 0x8100),
             ("second", &second, 0x0800),
             ("of a backend", &backend, 0x0800),

@@ -1,7 +1,7 @@
 //! What a workload may learn: its share, what gives way in it, and what no other misses (row 39 of docs/security/bypasses.md).
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use fqdn_image::abi::{self, Record, Usage, Workload};
+use fqdn_image::abi::{self, LearnedKey, Record, Usage, Workload};
 use fqdn_load::bind::{self, Told};
 use fqdn_load::cgroup;
 use kernel_tests::packet::{answer, query, record};
@@ -41,7 +41,7 @@ fn what_was_used_longest_ago_gives_way_row_39() {
     node.settled();
     let used = usage(&node, &workload);
     println!("learned {}, gave way {}", used.learned, node.counter("learned-displaced"));
-    assert!(used.learned > 4000 && used.learned <= u64::from(abi::LEARNED_QUOTA));
+    assert!(used.learned > 4000 && used.learned <= u64::from(abi::LEARNED_QUOTA), "{}", used.learned);
     assert!(node.counter("learned-displaced") > 1000);
     std::thread::sleep(std::time::Duration::from_secs(6));
     for last in 10..40 {
@@ -53,6 +53,29 @@ fn what_was_used_longest_ago_gives_way_row_39() {
     let used = usage(&node, &workload);
     assert_eq!(used.learned + used.idle, elements, "the count is that of the elements");
     assert_eq!(pool(&node), used.learned - u64::from(abi::RESERVED), "and of what is common");
+}
+
+/// All of a full share was used since it was learned, and then rests: no mark says when, and the next address finds room at once.
+#[test]
+fn what_rests_gives_way_row_39() {
+    let (node, workload) = node("rests", &["ip-10-*.**.example.test", "ip-10-*.example.test"]);
+    let mut agent = node.agent(&workload);
+    assert_eq!(agent.tell("udp u"), "ok");
+    drop(node.start(&workload, &["flood", "10000"]).line());
+    node.settled();
+    let learned = node.pins.map("learned").unwrap().keys().unwrap();
+    assert!(learned.len() > 4000, "{}", learned.len());
+    for key in learned {
+        let at = LearnedKey::read(&key).unwrap().addr;
+        assert_eq!(agent.tell(&format!("send u {}.{}.{}.{} 7777", at[12], at[13], at[14], at[15])), "sent");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let full = node.counter("learned-full");
+    for last in 10..40 {
+        assert!(agent.resolve(&format!("ip-10-200-1-{last}.example.test")).contains("records 1"));
+        assert_eq!(agent.connect(&format!("10.200.1.{last}"), 80), "connected", "{last}");
+    }
+    assert_eq!(node.counter("learned-full"), full);
 }
 
 /// Names that may be asked and not reached have a pool of their own: they take nothing from those that may.

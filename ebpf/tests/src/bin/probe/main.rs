@@ -186,6 +186,10 @@ fn agent() {
                 let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
                 sockets[*name].connect(to).map_or_else(|e| show(&e), |()| "ok".into())
             }
+            // Taken apart first: the kernel gives it another port.
+            ["udp-anew", name, address, port] => {
+                redirect(&sockets[*name], address, port.parse().unwrap()).map_or_else(|e| show(&e), |()| "ok".into())
+            }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
             ["ring-send", address, port, hex, by_worker] => {
                 uring::send((*address, port.parse().unwrap()), &stream::bytes(hex), *by_worker == "worker")
@@ -561,8 +565,8 @@ fn in_parts(socket: &UdpSocket, name: &str, address: &str) -> String {
     socket.recv(&mut room).map_or_else(|e| show(&e), |_| format!("answer rcode {}", room[3] & 15))
 }
 
-/// Takes a TCP connection apart by AF_UNSPEC and connects the socket to another address.
-fn redirect(stream: &TcpStream, second: &str, port: u16) -> std::io::Result<()> {
+/// Takes a connection apart by AF_UNSPEC and connects the socket to another address.
+fn redirect(stream: &impl AsRawFd, second: &str, port: u16) -> std::io::Result<()> {
     let fd = stream.as_raw_fd();
     let nothing = [0u8; 16];
     // SAFETY: a zeroed sockaddr is AF_UNSPEC; afterwards a sockaddr_in built below.
