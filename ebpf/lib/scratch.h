@@ -178,6 +178,8 @@ struct scratch {
 	__u32 drawn;       /* 1 + where it is written down */
 	__s64 age;         /* how long ago it was used, as its mark says */
 	__u64 was;         /* that mark */
+	__u32 rests;       /* of those that were looked at and are in no use, the one that was used longest ago, as `drawn` */
+	__u64 since;       /* its mark, renewed */
 	__u32 slot;        /* 1 + where it was written down, for what comes in its place */
 	__u32 taken;       /* where the address of `fresh` is written down */
 	__u32 tried;       /* to learn the address before it was looked for */

@@ -337,10 +337,10 @@ static __always_inline int key_at(struct fqdn_learned_key *key, const struct fqd
 APART int find_oldest(struct scratch *s, __u32 by_name)
 {
 	struct fqdn_learned_key key = {};
-	__u64 mark, looked_at = ~0ULL;
 	struct fqdn_learned *value;
 	struct fqdn_owned *own;
-	__u32 at, oldest = 0;
+	__u64 mark;
+	__u32 at;
 	int in_use;
 
 	if (!s)
@@ -350,6 +350,8 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 	if (!own)
 		return 0;
 	s->dice = mix(s->dice + s->now + 1);
+	s->rests = 0;
+	s->since = ~0ULL;
 	ROLLED for (__u32 turn = 0; turn < TURNS; turn++) {
 		draw(s, own, by_name);
 		if (!s->drawn) { /* it has few, or few for this name */
@@ -370,16 +372,16 @@ APART int find_oldest(struct scratch *s, __u32 by_name)
 		mark = mark_of(value->first, value->share, in_use ? s->now : last_used(value));
 		if (s->now >= value->until || (!in_use && mark == s->was))
 			return 1;
-		if (!in_use && mark < looked_at) {
-			looked_at = mark;
-			oldest = s->drawn;
+		if (!in_use && mark < s->since) {
+			s->since = mark;
+			s->rests = s->drawn;
 		}
 		/* Not over what was taken or freed meanwhile. Of the same eight, the next turn looks at the next oldest. */
 		__sync_val_compare_and_swap(&own->marks[at], s->was, mark);
 	}
-	s->drawn = oldest;
-	s->was = looked_at;
-	return oldest != 0;
+	s->drawn = s->rests;
+	s->was = s->since;
+	return s->drawn != 0;
 }
 
 /*
