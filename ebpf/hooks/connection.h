@@ -13,8 +13,6 @@
 #define SOCK_OPS_STATE 10
 #define SOCK_OPS_LISTEN 11
 #define SOCK_OPS_STATE_FLAG 4
-/* enum in include/net/tcp_states.h */
-#define STATE_CLOSE 7
 
 static __always_inline void read_remote(struct bpf_sock_ops *ctx, union address *peer)
 {
@@ -81,7 +79,8 @@ static __always_inline void begin_stream(struct bpf_sock_ops *ctx, struct bpf_so
 	if (!is_dns_port(head, stream.port)) /* as the socket knows it: before any translation by netfilter */
 		return;
 	__builtin_memcpy(stream.server, server.bytes, 16);
-	stream.out[0] = ctx->snd_una;
+	/* From behind the SYN: what that carried where it was not judged (audit mode) is a gap, and nothing passes behind it. */
+	stream.out[0] = ctx->snd_una - (ctx->bytes_acked > 1 ? (__u32)ctx->bytes_acked - 1 : 0);
 	stream.back[0] = ctx->rcv_nxt;
 	share = usage_of_workload(stream.cgroup);
 	if (!share || !take_share(&share->streams, FQDN_STREAMS_QUOTA)) {
@@ -101,7 +100,8 @@ static __always_inline void begin_stream(struct bpf_sock_ops *ctx, struct bpf_so
 	/* Where a query may be refused, the program of `streams` answers it before it is sent. */
 	if (!(job.binding->flags & FQDN_BINDING_ENFORCED))
 		return;
-	tcp = bpf_skc_to_tcp_sock(sk);
+	/* A subflow of MPTCP is the kernel's: in a map of sockets it lost its own ways before that was forbidden (Linux 6.18). */
+	tcp = sock->flags & FQDN_SOCK_CREATED ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (tcp)
 		sock->queued = tcp->write_seq;
 	if (!tcp || bpf_sock_hash_update(ctx, &streams, &sock->cookie, BPF_ANY))

@@ -11,8 +11,6 @@
 #include "lib/stub.h"
 #include "lib/translation.h"
 
-/* enum in include/net/tcp_states.h */
-#define STATE_LISTEN 10
 /* include/linux/net.h */
 #define TYPE_RAW 3
 
@@ -168,13 +166,18 @@ static __always_inline int judge_segment(struct segment *segment)
 }
 
 /*
- * The packet is on its way to a resolver by a translation (bypass row 5), and both ends of that are resolvers. To what is
- * itself a DNS port it was sent as it is.
+ * The packet was sent to a DNS port, and is on its way to another one by a translation. To what is itself a DNS port it was sent as
+ * it is.
  */
-static __always_inline bool is_translated(struct __sk_buff *skb, const struct fqdn_image_head *head, const struct flow *f, struct server *asked)
+static __always_inline bool is_renamed(struct __sk_buff *skb, const struct fqdn_image_head *head, const struct flow *f, struct server *asked)
 {
-	return !is_dns_port(head, f->dest_port) && (f->proto == PROTO_UDP || f->proto == PROTO_TCP) && find_translation(skb, head, f, asked) &&
-	       resolver_entries(head->generation, &f->dest) && resolver_entries(head->generation, &asked->address);
+	return !is_dns_port(head, f->dest_port) && (f->proto == PROTO_UDP || f->proto == PROTO_TCP) && find_translation(skb, head, f, asked);
+}
+
+/* And both ends of the translation are resolvers (bypass row 5). */
+static __always_inline bool is_translated(const struct fqdn_image_head *head, const struct flow *f, const struct server *asked)
+{
+	return resolver_entries(head->generation, &f->dest) && resolver_entries(head->generation, &asked->address);
 }
 
 /* From here on the flow is to the server that was asked. 0 = where the translation leads to is denied. */
@@ -274,7 +277,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	struct fqdn_sock *sock;
 	struct bpf_sock *sk = skb->sk;
 	struct allowed allowed;
-	bool forged = false, raw, enforced, translated, dns, poses;
+	bool forged = false, raw, enforced, renamed, translated, dns, poses;
 	struct server asked = {};
 	struct flow f;
 	__u64 cgroup, epoch;
@@ -337,13 +340,18 @@ int fqdn_egress(struct __sk_buff *skb)
 		return PASS;
 	}
 
-	translated = !raw && is_translated(skb, head, &f, &asked);
+	renamed = !raw && is_renamed(skb, head, &f, &asked);
+	translated = renamed && is_translated(head, &f, &asked);
 	dns = translated || is_dns_port(head, f.dest_port) || (sock && f.proto == PROTO_TCP && (sock->flags & FQDN_SOCK_STREAM));
+	/* Whose peer it would make somebody, or whom it would answer, it says itself (bypass row 57). */
+	if (enforced && raw && (f.proto == PROTO_UDP || f.proto == PROTO_TCP))
+		return refuse(cgroup, FQDN_COUNT_RAW_TRANSPORT);
 	/*
 	 * A stub of the workload's own is its own business; a resolver's address is like any other, on every port: behind the one
 	 * that is translated to the engine listens on another (bypass row 47).
 	 */
-	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && !raw && !resolver_entries(head->generation, &f.dest) && !(dns && is_strangers(skb, &f))) {
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && (!raw || is_icmp(&f)) && !resolver_entries(head->generation, &f.dest) &&
+	    !((dns || renamed || is_odd_loopback(&f.dest)) && is_strangers(skb, &f))) {
 		count(FQDN_COUNT_ALLOWED_LOCAL);
 		return PASS;
 	}

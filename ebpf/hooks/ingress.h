@@ -12,7 +12,7 @@
  * A peer from outside that we have not spoken to: its packet opens the way back. On a connected datagram socket it only keeps
  * open what it opened before (DTLS, QUIC: a server connects a socket to each peer).
  */
-static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, struct fqdn_sock *sock, __u64 cgroup)
+static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f, struct fqdn_sock *sock, __u64 cgroup, __u32 state)
 {
 	struct fqdn_node *node = the_node();
 	struct fqdn_peers *own;
@@ -24,7 +24,7 @@ static __noinline void note_inbound(struct __sk_buff *skb, const struct flow *f,
 		return;
 	own = bpf_map_lookup_elem(&peers, &cgroup);
 	if (own)
-		hear_peer(own, inbound_hash(node, &f->source, f->source_port, f->dest_port, sock->netns), !(sock->flags & FQDN_SOCK_CONNECTED));
+		hear_peer(own, inbound_hash(node, &f->source, f->source_port, f->dest_port, sock->netns), state != STATE_ESTABLISHED);
 }
 
 /*
@@ -150,7 +150,7 @@ int fqdn_ingress(struct __sk_buff *skb)
 		return PASS;
 	if (!is_dns_port(head, f.source_port)) {
 		if (sock) {
-			note_inbound(skb, &f, sock, cgroup);
+			note_inbound(skb, &f, sock, cgroup, sk->state);
 			if (!(sock->flags & FQDN_SOCK_HEARD))
 				set_flags(sock, FQDN_SOCK_HEARD);
 		}

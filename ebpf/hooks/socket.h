@@ -4,6 +4,7 @@
 #define SOCKET_H
 
 #include "lib/inbound.h"
+#include "lib/stub.h"
 #include "lib/verdict.h"
 
 /* The only place where `current` is surely the socket's own. */
@@ -34,6 +35,33 @@ int fqdn_sock_create(struct bpf_sock *ctx)
  * socket it is must be known from its storage: no helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to
  * egress.
  */
+/*
+ * Somebody in the socket's namespace listens there, as far as the port goes: it may be an address of the namespace, which only egress
+ * sees. Where it is not, and the workload itself listens on that port, egress drops the SYN in silence.
+ */
+static __noinline int is_heard_here(struct bpf_sock_addr *ctx, const union address *dest, __u32 port)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = sizeof(tuple.ipv6);
+	struct bpf_sock *sk;
+
+	if (!dest)
+		return 0;
+	if (is_v4(dest)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.daddr = dest->word[3];
+		tuple.ipv4.dport = bpf_htons(port);
+	} else {
+		__builtin_memcpy(tuple.ipv6.daddr, dest->bytes, 16);
+		tuple.ipv6.dport = bpf_htons(port);
+	}
+	sk = bpf_sk_lookup_tcp(ctx, &tuple, size, THIS_NETNS, 0);
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	return 1;
+}
+
 static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const union address *dest)
 {
 	const struct fqdn_image_head *head;
@@ -70,8 +98,7 @@ static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const uni
 	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES))
 		return PASS;
-	/* A local destination may be an address of the netns that is not 127.0.0.1; that only egress sees. */
-	if (in_own_netns(sock, node) && is_loopback(&f.dest))
+	if (in_own_netns(sock, node) && (is_loopback(&f.dest) || is_heard_here(ctx, dest, f.dest_port)))
 		return PASS;
 	if (begin(&job, head, cgroup, sock, &f))
 		return PASS;
@@ -129,15 +156,10 @@ int fqdn_connect6(struct bpf_sock_addr *ctx)
 #define OPTION_IPV6_FREEBIND 78
 #define OPTION_PACKET_QDISC_BYPASS 20
 
-/* Past every program, for as long as the socket lives: refused in audit mode too. */
-static __always_inline bool leads_past(__s32 level, __s32 name)
-{
-	return level == LEVEL_XDP || (level == LEVEL_PACKET && name == OPTION_PACKET_QDISC_BYPASS);
-}
-
+/* Past every program, or under another's address, for as long as the socket lives: refused in every mode. */
 static __always_inline bool leads_round(__s32 level, __s32 name)
 {
-	return leads_past(level, name) ||
+	return level == LEVEL_XDP || (level == LEVEL_PACKET && name == OPTION_PACKET_QDISC_BYPASS) ||
 	       (level == LEVEL_IP && (name == OPTION_IP_FREEBIND || name == OPTION_IP_TRANSPARENT)) ||
 	       (level == LEVEL_IPV6 && (name == OPTION_IPV6_FREEBIND || name == OPTION_IPV6_TRANSPARENT));
 }
@@ -146,7 +168,7 @@ SEC("cgroup/setsockopt")
 int fqdn_setsockopt(struct bpf_sockopt *ctx)
 {
 	struct fqdn_node *node = the_node();
-	bool refused = leads_round(ctx->level, ctx->optname);
+	bool refused = false, round = leads_round(ctx->level, ctx->optname);
 	__u64 cgroup;
 
 	/* Encryption below what is judged: the bytes on the wire would be others. */
@@ -155,11 +177,9 @@ int fqdn_setsockopt(struct bpf_sockopt *ctx)
 
 		refused = sock && (sock->flags & FQDN_SOCK_STREAM);
 	}
-	if (refused && node && node->workloads) {
+	if ((refused || round) && node && node->workloads) {
 		cgroup = bound_ancestor_of_current();
-		if (cgroup && refuse(cgroup, FQDN_COUNT_OPTION_REFUSED) == DROP)
-			return DROP;
-		if (cgroup && leads_past(ctx->level, ctx->optname))
+		if (cgroup && (refuse(cgroup, FQDN_COUNT_OPTION_REFUSED) == DROP || round))
 			return DROP;
 	}
 	/* 0 = the kernel takes the caller's buffer, which may be longer than the page that we are shown. */

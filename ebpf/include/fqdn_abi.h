@@ -3,7 +3,7 @@
 #ifndef FQDN_ABI_H
 #define FQDN_ABI_H
 
-#define FQDN_ABI 0x4f03a58a767b9549ULL
+#define FQDN_ABI 0x8833cb9113475ef3ULL
 
 #define FQDN_MAGIC 0x31474d494e445146ULL /* First bytes of an image: "FQDNIMG1" read as a little-endian integer. */
 #define FQDN_VERSION 1U /* Version of the image format. */
@@ -120,43 +120,44 @@
 #define FQDN_COUNT_STREAMS_FULL 21U /* TCP connection to a DNS port beyond the workload's share: nothing may be sent on it */
 #define FQDN_COUNT_SEGMENT_LATE 22U /* segment of an answer over TCP that came before the one it follows: to be sent again */
 #define FQDN_COUNT_PACKET_SOCKET 23U /* packet of a packet socket or of AF_XDP */
-#define FQDN_COUNT_ADDRESS_REFUSED 24U /* packet to an address or port that the policy does not allow */
-#define FQDN_COUNT_CONNECT_REFUSED 25U /* connect or sendmsg refused before any packet */
-#define FQDN_COUNT_HEADER_MALFORMED 26U /* packet whose headers cannot be read */
-#define FQDN_COUNT_HEADER_ROUTING 27U /* packet with a routing header or an IPv4 source route */
-#define FQDN_COUNT_HEADER_FRAGMENT 28U /* fragment made by the workload itself */
-#define FQDN_COUNT_ROUTE_FORCED 29U /* packet to a DNS port, or of a raw socket, whose socket asked for another neighbour than the routing table names */
-#define FQDN_COUNT_LISTENER_DATA 30U /* packet of a listening socket that is no SYN-ACK or RST */
-#define FQDN_COUNT_FORGED_ANSWER 31U /* packet that poses as a resolver's answer */
-#define FQDN_COUNT_NEIGHBOUR_FORGED 32U /* router advertisement, redirect or far neighbour message from a workload's own socket */
-#define FQDN_COUNT_OPTION_REFUSED 33U /* socket option that leads round the policy */
-#define FQDN_COUNT_IMAGE_MISSING 34U /* denied because no image is published */
-#define FQDN_COUNT_BINDING_MISSING 35U /* denied because the workload has no binding for the published image */
-#define FQDN_COUNT_SCRATCH_BUSY 36U /* denied because every working buffer of this CPU was taken */
-#define FQDN_COUNT_SOCKET_STATE_MISSING 37U /* socket without stored state, judged the slow way */
-#define FQDN_COUNT_ANSWER_LEARNED 38U /* answer whose addresses were learned */
-#define FQDN_COUNT_ADDRESS_LEARNED 39U /* address learned */
-#define FQDN_COUNT_ANSWER_UNSOLICITED 40U /* answer without a pending question: not learned */
-#define FQDN_COUNT_ANSWER_MISMATCH 41U /* answer to another question: not learned */
-#define FQDN_COUNT_ANSWER_MALFORMED 42U /* answer that is not well formed: not learned */
-#define FQDN_COUNT_ANSWER_TRUNCATED 43U /* answer with TC that taught nothing */
-#define FQDN_COUNT_ANSWER_ERROR 44U /* answer with another code than NOERROR: not learned */
-#define FQDN_COUNT_ANSWER_TOO_LONG 45U /* answer beyond the bounds of size, records or addresses: not learned */
-#define FQDN_COUNT_ANSWER_LOCAL 46U /* answer that came over loopback: not learned */
-#define FQDN_COUNT_ANSWER_SERVER 47U /* answer of a server outside the resolver set: not learned */
-#define FQDN_COUNT_ANSWER_CHAIN 48U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
-#define FQDN_COUNT_ANSWER_MORE 49U /* answer with more addresses than are learned: the first 512 were */
-#define FQDN_COUNT_ANSWER_NAMESPACE 50U /* answer to a socket whose network namespace is not known: not learned */
-#define FQDN_COUNT_ANSWER_AUDIT 51U /* answer to a question that passed in audit mode alone: not learned */
-#define FQDN_COUNT_ANSWER_EMPTY 52U /* answer without an address of the question's chain */
-#define FQDN_COUNT_ADDRESS_NEVER 53U /* address that no answer may teach: not learned */
-#define FQDN_COUNT_LEARNED_FULL 54U /* no room for another address in the workload's share: not learned */
-#define FQDN_COUNT_LEARNED_DISPLACED 55U /* learned address that gave way to a new one of its own workload, whose share is full */
-#define FQDN_COUNT_NAMES_FULL 56U /* no room for another name in the workload's share, or another name has its hash: not learned */
-#define FQDN_COUNT_WORKLOAD_GONE 57U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
-#define FQDN_COUNT_SWEPT_LEARNED 58U /* learned address removed after its time */
-#define FQDN_COUNT_SWEEP_LOST 59U /* entry that the sweep could not queue */
-#define FQDN_COUNTS 60U
+#define FQDN_COUNT_RAW_TRANSPORT 24U /* UDP or TCP packet that a raw socket made: it may bear any source */
+#define FQDN_COUNT_ADDRESS_REFUSED 25U /* packet to an address or port that the policy does not allow */
+#define FQDN_COUNT_CONNECT_REFUSED 26U /* connect or sendmsg refused before any packet */
+#define FQDN_COUNT_HEADER_MALFORMED 27U /* packet whose headers cannot be read */
+#define FQDN_COUNT_HEADER_ROUTING 28U /* packet with a routing header or an IPv4 source route */
+#define FQDN_COUNT_HEADER_FRAGMENT 29U /* fragment made by the workload itself */
+#define FQDN_COUNT_ROUTE_FORCED 30U /* packet to a DNS port, or of a raw socket, whose socket asked for another neighbour than the routing table names */
+#define FQDN_COUNT_LISTENER_DATA 31U /* packet of a listening socket that is no SYN-ACK or RST */
+#define FQDN_COUNT_FORGED_ANSWER 32U /* packet that poses as a resolver's answer */
+#define FQDN_COUNT_NEIGHBOUR_FORGED 33U /* neighbour discovery from a workload's own socket, or for another link */
+#define FQDN_COUNT_OPTION_REFUSED 34U /* socket option that leads round the policy */
+#define FQDN_COUNT_IMAGE_MISSING 35U /* denied because no image is published */
+#define FQDN_COUNT_BINDING_MISSING 36U /* denied because the workload has no binding for the published image */
+#define FQDN_COUNT_SCRATCH_BUSY 37U /* denied because every working buffer of this CPU was taken */
+#define FQDN_COUNT_SOCKET_STATE_MISSING 38U /* socket without stored state, judged the slow way */
+#define FQDN_COUNT_ANSWER_LEARNED 39U /* answer whose addresses were learned */
+#define FQDN_COUNT_ADDRESS_LEARNED 40U /* address learned */
+#define FQDN_COUNT_ANSWER_UNSOLICITED 41U /* answer without a pending question: not learned */
+#define FQDN_COUNT_ANSWER_MISMATCH 42U /* answer to another question: not learned */
+#define FQDN_COUNT_ANSWER_MALFORMED 43U /* answer that is not well formed: not learned */
+#define FQDN_COUNT_ANSWER_TRUNCATED 44U /* answer with TC that taught nothing */
+#define FQDN_COUNT_ANSWER_ERROR 45U /* answer with another code than NOERROR: not learned */
+#define FQDN_COUNT_ANSWER_TOO_LONG 46U /* answer beyond the bounds of size, records or addresses: not learned */
+#define FQDN_COUNT_ANSWER_LOCAL 47U /* answer that came over loopback: not learned */
+#define FQDN_COUNT_ANSWER_SERVER 48U /* answer of a server outside the resolver set: not learned */
+#define FQDN_COUNT_ANSWER_CHAIN 49U /* answer whose CNAMEs contradict each other, go round, or are too many out of order: not learned */
+#define FQDN_COUNT_ANSWER_MORE 50U /* answer with more addresses than are learned: the first 512 were */
+#define FQDN_COUNT_ANSWER_NAMESPACE 51U /* answer to a socket whose network namespace is not known: not learned */
+#define FQDN_COUNT_ANSWER_AUDIT 52U /* answer to a question that passed in audit mode alone: not learned */
+#define FQDN_COUNT_ANSWER_EMPTY 53U /* answer without an address of the question's chain */
+#define FQDN_COUNT_ADDRESS_NEVER 54U /* address that no answer may teach: not learned */
+#define FQDN_COUNT_LEARNED_FULL 55U /* no room for another address in the workload's share: not learned */
+#define FQDN_COUNT_LEARNED_DISPLACED 56U /* learned address that gave way to a new one of its own workload, whose share is full */
+#define FQDN_COUNT_NAMES_FULL 57U /* no room for another name in the workload's share, or another name has its hash: not learned */
+#define FQDN_COUNT_WORKLOAD_GONE 58U /* workload whose cgroup was removed: what it had is freed, what is left of it denied */
+#define FQDN_COUNT_SWEPT_LEARNED 59U /* learned address removed after its time */
+#define FQDN_COUNT_SWEEP_LOST 60U /* entry that the sweep could not queue */
+#define FQDN_COUNTS 61U
 
 /* Block 0 of an image. */
 struct fqdn_image_head {

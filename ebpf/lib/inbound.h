@@ -5,6 +5,11 @@
 
 #include "workload.h"
 
+/* enum in include/net/tcp_states.h; a datagram socket that is connected is `established` too */
+#define STATE_ESTABLISHED 1
+#define STATE_CLOSE 7
+#define STATE_LISTEN 10
+
 #define SPOKEN_WORDS (FQDN_SPOKEN_BITS / 64)
 #define SPOKEN_AT_ONCE 16
 /* Nanoseconds for which a flow may be passed without a mark: half of what a mark lasts at least. */

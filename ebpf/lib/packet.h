@@ -66,6 +66,11 @@ static __always_inline bool is_v4(const union address *a)
 	return a->half[0] == 0 && a->word[2] == bpf_htonl(0x0000ffff);
 }
 
+static __always_inline bool is_icmp(const struct flow *f)
+{
+	return f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6;
+}
+
 static __always_inline bool is_loopback(const union address *a)
 {
 	if (is_v4(a))
@@ -77,7 +82,7 @@ static __always_inline bool is_loopback(const union address *a)
 static __always_inline void take_transport(const __u8 *head, struct flow *f, __u32 at)
 {
 	f->payload = at;
-	if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6)
+	if (is_icmp(f))
 		f->icmp_type = head[0];
 	if (f->proto != PROTO_TCP && f->proto != PROTO_UDP && f->proto != PROTO_SCTP)
 		return;

@@ -20,6 +20,12 @@ static __always_inline bool is_bound(struct bpf_sock *sk)
 	return false;
 }
 
+/* Of loopback, but not where a container's neighbours serve each other: an engine puts its own name server there, on any port. */
+static __always_inline bool is_odd_loopback(const union address *a)
+{
+	return is_v4(a) && a->bytes[12] == 127 && a->word[3] != bpf_htonl(0x7f000001);
+}
+
 /* 1 = who receives the packet is no workload: what he asks in turn nobody judges (bypass row 49). */
 static __noinline int is_strangers(struct __sk_buff *skb, const struct flow *f)
 {

@@ -315,6 +315,7 @@ reasons! {
     StreamsFull "streams-full" "TCP connection to a DNS port beyond the workload's share: nothing may be sent on it";
     SegmentLate "segment-late" "segment of an answer over TCP that came before the one it follows: to be sent again";
     PacketSocket "packet-socket" "packet of a packet socket or of AF_XDP";
+    RawTransport "raw-transport" "UDP or TCP packet that a raw socket made: it may bear any source";
     AddressRefused "address-refused" "packet to an address or port that the policy does not allow";
     ConnectRefused "connect-refused" "connect or sendmsg refused before any packet";
     HeaderMalformed "header-malformed" "packet whose headers cannot be read";
@@ -323,7 +324,7 @@ reasons! {
     RouteForced "route-forced" "packet to a DNS port, or of a raw socket, whose socket asked for another neighbour than the routing table names";
     ListenerData "listener-data" "packet of a listening socket that is no SYN-ACK or RST";
     ForgedAnswer "forged-answer" "packet that poses as a resolver's answer";
-    NeighbourForged "neighbour-forged" "router advertisement, redirect or far neighbour message from a workload's own socket";
+    NeighbourForged "neighbour-forged" "neighbour discovery from a workload's own socket, or for another link";
     OptionRefused "option-refused" "socket option that leads round the policy";
     ImageMissing "image-missing" "denied because no image is published";
     BindingMissing "binding-missing" "denied because the workload has no binding for the published image";

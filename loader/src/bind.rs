@@ -224,10 +224,13 @@ pub fn bind(pins: &Pins, told: &Told) -> Result<u64> {
 /// What its processes have open already and no program will meet: ways round the policy, and a resolver's own place.
 fn refuse_sockets(pins: &Pins, told: &Told, active: Option<&Image>) -> Result<()> {
     let path = told.path.display();
-    if told.packet_sockets && told.serves_dns {
-        return Ok(());
-    }
     let open = sockets::of_cgroup(&told.path)?;
+    if let Some(socket) = open.iter().find(|socket| socket.poses()) {
+        return Err(Error::refused(format!(
+            "process {} in `{path}` has a socket open that may send under any address, IP_FREEBIND or IP_TRANSPARENT (close it, then bind)",
+            socket.process
+        )));
+    }
     if let Some(socket) = open.iter().find(|socket| socket.sends_frames() && !told.packet_sockets) {
         return Err(Error::refused(format!(
             "process {} in `{path}` has a packet socket open, which sends past the policy (close it, or --allow-packet-sockets)",

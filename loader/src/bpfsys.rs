@@ -471,13 +471,13 @@ pub fn shares_files(one: u32, other: u32) -> bool {
     unsafe { libc::syscall(libc::SYS_kcmp, one, other, FILES, 0, 0) == 0 }
 }
 
-/// An option of `SOL_SOCKET` that is a number.
-pub fn socket_option(socket: BorrowedFd<'_>, name: i32) -> Result<i32> {
+/// An option that is a number.
+pub fn socket_option(socket: BorrowedFd<'_>, level: i32, name: i32) -> Result<i32> {
     let mut value = 0i32;
     let mut length = 4;
     // SAFETY: a buffer of 4 bytes and its length.
     let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length) };
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(value) }
 }
 

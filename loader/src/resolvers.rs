@@ -18,16 +18,26 @@ pub struct Resolvers {
 
 const EVERY_ENTRY: u32 = (1 << RESOLVER_ENTRIES) - 1;
 
+/// INVARIANT: no resolver is a link's own: the kernel keeps the zone (fe80::1%eth0) to itself, and on another link another host may
+/// bear the address (bypass row 60).
+const ON_EVERY_LINK: &str = "an address of the link (fe80::/10), which any host of another link may bear: name one by --resolvers that is not";
+
+/// fe80::/10, or a part of it (RFC 4291 section 2.5.6).
+fn is_link_local((address, length): (u128, u32)) -> bool {
+    length >= 10 && cut(address, 10) == 0xfe80 >> 6
+}
+
 impl Resolvers {
     /// What `--resolvers` says; `auto` = the profile's, else the host's.
     pub fn choose(option: &str, image: &Image) -> Result<Self> {
         if option != "auto" {
             let mut prefixes = BTreeMap::new();
             for text in option.split(',').map(str::trim).filter(|t| !t.is_empty()) {
-                prefixes.insert(
-                    parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?,
-                    EVERY_ENTRY,
-                );
+                let prefix = parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?;
+                if is_link_local(prefix) {
+                    return Err(Error::failed(format!("`{text}` in --resolvers is {ON_EVERY_LINK}")));
+                }
+                prefixes.insert(prefix, EVERY_ENTRY);
             }
             return Ok(Resolvers { source: "--resolvers", prefixes });
         }
@@ -35,18 +45,25 @@ impl Resolvers {
         for resolver in image.resolvers() {
             *prefixes.entry((u128::from_be_bytes(resolver.addr), resolver.prefix)).or_default() |= 1 << resolver.entry;
         }
+        if prefixes.keys().any(|prefix| is_link_local(*prefix)) {
+            return Err(Error::failed(format!("a resolver of the image's profile is {ON_EVERY_LINK}")));
+        }
         if !prefixes.is_empty() {
             return Ok(Resolvers { source: "profile", prefixes });
         }
         let path = "/etc/resolv.conf";
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+        let mut link_local = false;
         for line in text.lines() {
             let mut words = line.split_whitespace();
             if words.next() == Some("nameserver") {
-                // A zone (fe80::1%eth0) belongs to the host's routing, not to the packet.
                 let address = words.next().and_then(|w| w.split('%').next()).and_then(parse);
-                prefixes.extend(address.map(|a| (a, EVERY_ENTRY)));
+                link_local |= address.is_some_and(is_link_local);
+                prefixes.extend(address.filter(|a| !is_link_local(*a)).map(|a| (a, EVERY_ENTRY)));
             }
+        }
+        if prefixes.is_empty() && link_local {
+            return Err(Error::failed(format!("the name server of {path} is {ON_EVERY_LINK}")));
         }
         Ok(Resolvers { source: path, prefixes })
     }

@@ -24,13 +24,27 @@ pub struct Socket {
     domain: i32,
     kind: i32,
     listens: bool,
+    poses: bool,
     local: Option<SocketAddr>,
 }
+
+/// IP_FREEBIND and IP_TRANSPARENT, as sockets of both families know them (include/uapi/linux/in.h, in6.h).
+const POSES: [(i32, i32); 4] = [
+    (libc::IPPROTO_IP, libc::IP_FREEBIND),
+    (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+    (libc::IPPROTO_IPV6, libc::IPV6_FREEBIND),
+    (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+];
 
 impl Socket {
     /// It sends frames that no program of a cgroup meets: AF_PACKET, AF_XDP.
     pub fn sends_frames(&self) -> bool {
         self.domain == PACKET || self.domain == XDP
+    }
+
+    /// It may send under an address that is not its host's.
+    pub fn poses(&self) -> bool {
+        self.poses
     }
 
     /// Where it is asked, if it is a server's.
@@ -78,13 +92,16 @@ fn look(process: u32, task: u32, fd: u32) -> Result<Option<Socket>> {
             return Err(Error::failed(format!("failed to {what}")));
         }
     };
-    let option = |name| bpfsys::socket_option(socket.as_fd(), name).unwrap_or(0);
+    let option = |name| bpfsys::socket_option(socket.as_fd(), libc::SOL_SOCKET, name).unwrap_or(0);
+    let poses = |(level, name): &(i32, i32)| bpfsys::socket_option(socket.as_fd(), *level, *name).is_ok_and(|on| on != 0);
+    let local = bpfsys::local_address(socket.as_fd());
     Ok(Some(Socket {
         process,
         domain: option(libc::SO_DOMAIN),
         kind: option(libc::SO_TYPE),
         listens: option(libc::SO_ACCEPTCONN) != 0,
-        local: bpfsys::local_address(socket.as_fd()),
+        poses: local.is_some() && POSES.iter().any(poses),
+        local,
     }))
 }
 

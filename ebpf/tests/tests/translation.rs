@@ -121,6 +121,26 @@ fn dockers_resolver_row_47() {
     assert!(node.counter("forged-answer") > forged);
 }
 
+/// The engine's name server where it is no resolver: what it asks in turn nobody judges, so a translation leads no question to it, and
+/// none goes straight there. What a neighbour in the container serves on 127.0.0.1 is the container's own business.
+#[test]
+fn a_translation_leads_to_no_stranger_row_56() {
+    if !has_nft() {
+        return;
+    }
+    let (node, workload) = node("stranger");
+    let image = kernel_tests::compile(&kernel_tests::web_policy(&["ip-10-*.example.test"]));
+    fqdn_load::swap::apply(&node.pins, &image, kernel_tests::RESOLVER, &node.cgroup).unwrap();
+    nat(&node.netns("c"), "output", &["ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40053"]);
+    let mut agent = node.agent(&workload);
+    let _engine = node.serve_at("c", "127.0.0.11:40053");
+    let _sidecar = node.serve_at("c", "127.0.0.1:8125");
+    assert_eq!(agent.tell("resolve secret.evil.test 127.0.0.11"), "EPERM");
+    assert_eq!(agent.tell("udp q"), "ok");
+    assert_eq!(agent.tell("send q 127.0.0.11 40053"), "EPERM", "straight to it");
+    assert_eq!(agent.tell("send q 127.0.0.1 8125"), "sent");
+}
+
 /// A foreign program that rewrites the address in connect and sendmsg: attached first it hides the service from us,
 /// attached later it hides the backend.
 #[test]

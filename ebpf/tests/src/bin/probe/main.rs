@@ -190,6 +190,12 @@ fn agent() {
             ["udp-anew", name, address, port] => {
                 redirect(&sockets[*name], address, port.parse().unwrap()).map_or_else(|e| show(&e), |()| "ok".into())
             }
+            // Connected, and taken apart again.
+            ["udp-apart", name, address, port] => {
+                sockets[*name].connect((*address, port.parse::<u16>().unwrap())).unwrap();
+                take_apart(&sockets[*name]);
+                "ok".into()
+            }
             ["option", name, level, option] => option_of(sockets[*name].as_raw_fd(), level, option),
             ["ring-send", address, port, hex, by_worker] => {
                 uring::send((*address, port.parse().unwrap()), &stream::bytes(hex), *by_worker == "worker")
@@ -295,11 +301,11 @@ fn agent() {
                     .map_or_else(|e| show(&e), |()| "talked".into())
             }
             ["talk", address, port] => talk(address, port.parse().unwrap()),
-            ["raw6", kind] => {
+            ["raw6", kind, ..] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
                 let fd = unsafe { libc::socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6) };
                 raw = Some(unsafe { OwnedFd::from_raw_fd(fd) });
-                send_icmp6(raw.as_ref().unwrap().as_raw_fd(), kind.parse().unwrap(), words.len())
+                send_icmp6(raw.as_ref().unwrap().as_raw_fd(), kind.parse().unwrap(), words.get(2) == Some(&"far"))
             }
             ["raw-open"] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
@@ -322,6 +328,14 @@ fn agent() {
             ["ask", how, server, hex, count] => stream::ask(how, server, hex, count.parse().unwrap()),
             ["tcp-open", server] => stream::open(server, 53, &mut dns),
             ["tcp-open", server, port] => stream::open(server, port.parse().unwrap(), &mut dns),
+            // The first segment carries this (MSG_FASTOPEN).
+            ["tcp-open-with", server, hex] => match stream::open_with(server, hex) {
+                Ok(stream) => {
+                    dns = Some(stream);
+                    "open".into()
+                }
+                Err(error) => show(&error),
+            },
             ["tcp-send", pieces @ ..] => stream::send(dns.as_mut().unwrap(), pieces),
             // So many frames of 64 KiB that are no messages.
             ["tcp-pour", frames] => stream::pour(dns.as_mut().unwrap(), frames.parse().unwrap()),
@@ -406,16 +420,16 @@ fn talk(address: &str, port: u16) -> String {
     stream.read_exact(&mut room).and_then(|()| stream.write_all(b"there")).map_or_else(|e| show(&e), |()| "talked".into())
 }
 
-fn send_icmp6(fd: i32, kind: u8, _words: usize) -> String {
+fn send_icmp6(fd: i32, kind: u8, far: bool) -> String {
     let message = [kind, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &255i32.to_ne_bytes());
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32.to_ne_bytes());
-    let to: Ipv6Addr = if kind == 136 { "fd20::9".parse().unwrap() } else { "ff02::1".parse().unwrap() };
+    let to: Ipv6Addr = if far { "fd20::9".parse().unwrap() } else { "ff02::1".parse().unwrap() };
     // SAFETY: sockaddr_in6 is plain data.
     let mut name: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
     name.sin6_family = libc::AF_INET6 as u16;
     name.sin6_addr.s6_addr = to.octets();
-    name.sin6_scope_id = if kind == 136 { 0 } else { 2 };
+    name.sin6_scope_id = if far { 0 } else { 2 };
     let length = size_of::<libc::sockaddr_in6>() as u32;
     // SAFETY: buffers and their lengths.
     let result = unsafe { libc::sendto(fd, message.as_ptr().cast(), message.len(), 0, (&raw const name).cast(), length) };
@@ -565,19 +579,22 @@ fn in_parts(socket: &UdpSocket, name: &str, address: &str) -> String {
     socket.recv(&mut room).map_or_else(|e| show(&e), |_| format!("answer rcode {}", room[3] & 15))
 }
 
+fn take_apart(socket: &impl AsRawFd) {
+    let nothing = [0u8; 16];
+    // SAFETY: a zeroed sockaddr is AF_UNSPEC.
+    unsafe { libc::connect(socket.as_raw_fd(), nothing.as_ptr().cast(), 16) };
+}
+
 /// Takes a connection apart by AF_UNSPEC and connects the socket to another address.
 fn redirect(stream: &impl AsRawFd, second: &str, port: u16) -> std::io::Result<()> {
-    let fd = stream.as_raw_fd();
-    let nothing = [0u8; 16];
-    // SAFETY: a zeroed sockaddr is AF_UNSPEC; afterwards a sockaddr_in built below.
-    unsafe { libc::connect(fd, nothing.as_ptr().cast(), 16) };
+    take_apart(stream);
     let to: Ipv4Addr = second.parse().unwrap();
     let mut name = [0u8; 16];
     name[0] = libc::AF_INET as u8;
     name[2..4].copy_from_slice(&port.to_be_bytes());
     name[4..8].copy_from_slice(&to.octets());
     // SAFETY: 16 bytes of sockaddr_in.
-    let result = unsafe { libc::connect(fd, name.as_ptr().cast(), 16) };
+    let result = unsafe { libc::connect(stream.as_raw_fd(), name.as_ptr().cast(), 16) };
     if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -76,8 +76,8 @@ pub fn read(stream: &mut TcpStream, count: usize) -> String {
     said.join(" ")
 }
 
-/// A query in the very first segment (MSG_FASTOPEN), more behind it, then whatever comes.
-pub fn fast_open(server: &str, hex: &str, more: &str) -> String {
+/// A connection whose very first segment carries bytes (MSG_FASTOPEN).
+pub fn open_with(server: &str, hex: &str) -> std::io::Result<TcpStream> {
     // SAFETY: a plain system call; the descriptor is owned at once.
     let fd = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) };
     let message = bytes(hex);
@@ -90,12 +90,22 @@ pub fn fast_open(server: &str, hex: &str, more: &str) -> String {
         libc::sendto(fd.as_raw_fd(), message.as_ptr().cast(), message.len(), libc::MSG_FASTOPEN, name.as_ptr().cast(), 16)
     };
     if sent < 0 {
-        return show(&std::io::Error::last_os_error());
+        return Err(std::io::Error::last_os_error());
     }
-    let mut stream = TcpStream::from(fd);
-    stream.set_read_timeout(Some(Duration::from_millis(3500))).unwrap();
-    let _ = stream.write_all(&bytes(more));
-    read(&mut stream, 1)
+    let stream = TcpStream::from(fd);
+    stream.set_read_timeout(Some(Duration::from_millis(3500)))?;
+    Ok(stream)
+}
+
+/// A query in the very first segment, more behind it, then whatever comes.
+pub fn fast_open(server: &str, hex: &str, more: &str) -> String {
+    match open_with(server, hex) {
+        Ok(mut stream) => {
+            let _ = stream.write_all(&bytes(more));
+            read(&mut stream, 1)
+        }
+        Err(error) => show(&error),
+    }
 }
 
 /// One query, so many answers: length and code of the last.
