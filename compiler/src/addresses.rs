@@ -22,6 +22,8 @@ impl Cidr {
     pub const ALL: Cidr = Cidr { address: 0, length: 0 };
     /// IPv4's loopback.
     pub const LOOPBACK_V4: Cidr = Cidr { address: V4 | 0x7f00_0000, length: 104 };
+    /// Addresses of the link (RFC 4291 section 2.5.6).
+    pub const LINK_LOCAL_V6: Cidr = Cidr { address: 0xfe80 << 112, length: 10 };
     /// IPv6's loopback.
     pub const LOOPBACK_V6: Cidr = Cidr { address: 1, length: 128 };
 

@@ -1,14 +1,15 @@
 //! Policies whose order counts against others stand alone: no other policy may select the same workloads.
 
 use crate::diagnostic::{Code, Findings};
+use crate::dns_ports::DnsPorts;
 use crate::overlap::Overlap;
-use crate::policy::{Destination, Policy, PortRule, Ports, Rule};
+use crate::policy::{Destination, Policy, PortRule, Rule};
 use crate::source::{Source, Span};
 use fqdn_image::Pattern;
 
 /// Reports each policy that must stand alone and does not; `places` says where each policy stands.
-pub fn check(policies: &[Policy], places: &[(Source, Span)], findings: &mut Findings) {
-    if !policies.iter().any(|policy| policy.alone || policy.filters) {
+pub fn check(policies: &[Policy], dns_ports: &DnsPorts, places: &[(Source, Span)], findings: &mut Findings) {
+    if !policies.iter().any(|policy| policy.alone || policy.filter.is_some()) {
         return;
     }
     let mut rules = Overlap::default();
@@ -25,9 +26,10 @@ pub fn check(policies: &[Policy], places: &[(Source, Span)], findings: &mut Find
         }
     }
     // A filter of names would be undone by another policy that lets the same workloads ask for any name.
-    for (number, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.filters) {
+    for (number, policy) in policies.iter().enumerate().filter(|(_, policy)| policy.filter.is_some()) {
         let meeting = policy.rules.iter().flat_map(|rule| rules.meeting(&rule.subject)).copied();
-        let opens = |other: &usize| *other != number && policies[*other].rules.iter().any(lets_ask_anything);
+        let opens =
+            |other: &usize| *other != number && policies[*other].rules.iter().any(|rule| lets_ask_anything(rule, dns_ports));
         if let Some(other) = meeting.filter(opens).min() {
             let (source, span) = &places[number];
             let message = format!("`{}` lets only its names be asked, and `{}` lets any name", policy.id, policies[other].id);
@@ -37,13 +39,10 @@ pub fn check(policies: &[Policy], places: &[(Source, Span)], findings: &mut Find
     }
 }
 
-fn lets_ask_anything(rule: &Rule) -> bool {
-    let any = |ports: &PortRule| {
-        let dns = |p: &Ports| p.proto != 132 && (p.low..=p.high).contains(&53);
-        match &ports.dns {
-            Some(names) => names.is_empty() || names.iter().any(Pattern::is_everything),
-            None => ports.ports.iter().any(dns),
-        }
+fn lets_ask_anything(rule: &Rule, dns_ports: &DnsPorts) -> bool {
+    let any = |ports: &PortRule| match &ports.dns {
+        Some(names) => names.is_empty() || names.iter().any(Pattern::is_everything),
+        None => dns_ports.among(&ports.ports).next().is_some(),
     };
     rule.egress.iter().any(|egress| match egress.to {
         Destination::Nowhere | Destination::Names(_) => false,

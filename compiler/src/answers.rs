@@ -4,6 +4,7 @@ use crate::images::image_or_refuse;
 use crate::{FAILED, Failure, Outcome, REFUSED};
 use fqdn_image::judge::{Subjects, Verdict};
 use fqdn_image::labels::Labels;
+use fqdn_image::ports::{Atom, atoms_text};
 use fqdn_image::{Image, Pattern, WireName, abi, dump};
 use fqdnc::verdicts;
 use std::collections::BTreeMap;
@@ -63,35 +64,49 @@ fn answer(image: &Image, labels: &Labels, target: &str, port: Option<&str>) -> R
             WireName::parse(target).map_err(|why| format!("`{}` is neither name nor address: {why}", target.escape_default()))?,
         ),
     };
-    let may_be_denied = subjects.denies && address.is_some();
-    if !subjects.enforced && !may_be_denied {
+    if !subjects.enforced && !subjects.denies {
         return Ok(("allow\tnot-selected\t-".into(), true));
     }
     let Some(port) = port else {
         return Ok(summary(image, &subjects, name.as_ref(), address));
     };
     let port = verdicts::parse_port(port).ok_or_else(|| format!("`{}` is no port: write 443/tcp", port.escape_default()))?;
-    let (verdict, why) = match (&name, address) {
-        (Some(name), _) => (image.may_reach(&subjects, name, port), "name-rule"),
-        (None, Some(address)) => (image.may_reach_address(&subjects, address, port), "address-rule"),
-        (None, None) => (Verdict::Deny("no-target"), ""),
+    let verdict = match (&name, address) {
+        (Some(name), _) => image.may_reach(&subjects, name, port),
+        (None, Some(address)) => image.may_reach_address(&subjects, address, port),
+        (None, None) => Verdict::Deny("no-target"),
     };
+    let allows = verdict.allows();
     Ok(match verdict {
-        Verdict::Allow(policy) => (format!("allow\t{why}\t{policy}"), true),
-        Verdict::NotSelected => ("allow\tnot-selected\t-".into(), true),
-        Verdict::Deny(why) => (format!("deny\t{why}\t-"), false),
+        Verdict::Allow(why, policy) => (format!("allow\t{why}\t{policy}"), allows),
+        Verdict::NotSelected => ("allow\tnot-selected\t-".into(), allows),
+        Verdict::Deny(why) => (format!("deny\t{why}\t-"), allows),
+        Verdict::DeniedBy(policy) => (format!("deny\tdenied\t{policy}"), allows),
+        Verdict::Depends(why, policy) => (format!("depends\t{why}\t{policy}"), allows),
     })
 }
 
 /// `resolve=... reach=...`
 fn summary(image: &Image, subjects: &Subjects, name: Option<&WireName>, address: Option<u128>) -> (String, bool) {
-    let resolve = name.is_some_and(|name| matches!(image.may_resolve(subjects, name), Verdict::Allow(_)));
-    let sets = match (name, address) {
-        (Some(name), _) => image.reach_sets(subjects, name),
-        (None, Some(address)) => image.address_sets(subjects, address),
-        (None, None) => Vec::new(),
-    };
-    let reach = if sets.contains(&abi::PORTS_ANY) {
+    match (name, address) {
+        (Some(name), _) => by_name(image, subjects, name),
+        (None, Some(address)) => by_address(image, subjects, address),
+        (None, None) => (String::new(), false),
+    }
+}
+
+fn by_name(image: &Image, subjects: &Subjects, name: &WireName) -> (String, bool) {
+    let resolve = if image.may_resolve(subjects, name).allows() { "allow" } else { "deny" };
+    let (always, sometimes) = image.reach_ports(subjects, name);
+    let text = |atoms: &[Atom]| if atoms.is_empty() { "none".to_owned() } else { atoms_text(atoms) };
+    let allowed = resolve == "allow" || !always.is_empty();
+    let depends = if sometimes.is_empty() { String::new() } else { format!(" depends={}", text(&sometimes)) };
+    (format!("resolve={resolve} reach={}{depends}", text(&always)), allowed)
+}
+
+fn by_address(image: &Image, subjects: &Subjects, address: u128) -> (String, bool) {
+    let sets = image.address_sets(subjects, address);
+    let reach = if !subjects.enforced || sets.contains(&abi::PORTS_ANY) {
         "any".to_owned()
     } else if sets.is_empty() {
         "none".to_owned()
@@ -101,14 +116,11 @@ fn summary(image: &Image, subjects: &Subjects, name: Option<&WireName>, address:
         ranges.dedup();
         dump::ports_text(&ranges)
     };
-    let reach = if subjects.enforced { reach } else { "any".into() };
-    let mut denied: Vec<String> = Vec::new();
-    for set in address.map(|address| image.denied_sets(subjects, address)).unwrap_or_default() {
-        denied.push(dump::ports_text(&image.ports(set)));
-    }
+    let denied: Vec<String> =
+        image.denied_sets(subjects, address).into_iter().map(|set| dump::ports_text(&image.ports(set))).collect();
     if denied.is_empty() {
-        let allowed = resolve || reach != "none";
-        return (format!("resolve={} reach={reach}", if resolve { "allow" } else { "deny" }), allowed);
+        let allowed = reach != "none";
+        return (format!("resolve=deny reach={reach}"), allowed);
     }
     (format!("resolve=deny reach={reach} denied={}", denied.join(",")), reach != "none" && !denied.contains(&"any".into()))
 }

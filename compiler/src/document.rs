@@ -371,7 +371,7 @@ pub struct VerdictRow {
     pub name: Option<String>,
     /// Names that the answer leads through, in order: the targets of its CNAMEs.
     pub cnames: Option<Vec<String>>,
-    /// An address.
+    /// An address; beside a name, one that it resolved to.
     pub address: Option<String>,
     /// `443/tcp`.
     pub port: Option<String>,

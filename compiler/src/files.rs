@@ -1,9 +1,9 @@
-//! Files in and out.
+//! Files in.
 
 use fqdnc::diagnostic::{Code, Findings};
 use fqdnc::source::{Source, Span};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A larger file is no policy.
@@ -121,40 +121,4 @@ pub(crate) fn verdict_tables(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> 
     }
     found.retain(|path| ends(path, &[".verdicts.yaml"]));
     Ok(found)
-}
-
-/// A file that is written beside its place and moved there when all is well.
-pub(crate) struct Draft {
-    path: PathBuf,
-    draft: PathBuf,
-}
-
-impl Draft {
-    /// Writes the bytes, on the disk when this returns.
-    pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<Self, String> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(format!(".{}.tmp", std::process::id()));
-        let draft = Draft { path: path.to_owned(), draft: draft.into() };
-        let written = fs::File::create(&draft.draft).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-        match written {
-            Ok(()) => Ok(draft),
-            Err(error) => Err(format!("failed to write `{}`: {error}", path.display())),
-        }
-    }
-
-    /// Makes it the file.
-    pub(crate) fn keep(self) -> Result<(), String> {
-        fs::rename(&self.draft, &self.path).map_err(|e| format!("failed to write `{}`: {e}", self.path.display()))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.draft); // of a kept draft nothing is left
-    }
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    Draft::write(path, bytes)?.keep()
 }

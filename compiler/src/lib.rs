@@ -13,10 +13,12 @@
 
 pub mod addresses;
 pub mod alone;
+pub mod asks;
 pub mod automaton;
 pub mod check;
 pub mod diagnostic;
 pub mod dialect;
+pub mod dns_ports;
 pub mod document;
 pub mod entity;
 pub mod eval;

@@ -1,7 +1,9 @@
 //! Names that do more, or less, than their author may think; and policies that do so together.
 
+use crate::asks::{Asks, BySubject};
 use crate::check::{At, Check};
 use crate::diagnostic::{Code, Findings};
+use crate::dns_ports::DnsPorts;
 use crate::overlap::Overlap;
 use crate::policy::{Destination, Policy, PortRule, Rule};
 use crate::source::{Source, Span};
@@ -259,9 +261,12 @@ fn apex(pattern: &Pattern) -> Option<&str> {
 pub type Named = (Source, Span);
 
 /// What policies do together.
-pub fn together(policies: &[Policy], places: &[Named], findings: &mut Findings) {
+pub fn together(policies: &[Policy], dns_ports: &DnsPorts, places: &[Named], findings: &mut Findings) {
     same_selector(policies, places, findings);
-    no_way_to_ask(policies, places, findings);
+    // What was refused may hold the rule that is missed.
+    if !findings.refused() {
+        no_way_to_ask(policies, dns_ports, places, findings);
+    }
     taken_ports(policies, places, findings);
 }
 
@@ -312,44 +317,13 @@ fn same_selector(policies: &[Policy], places: &[Named], findings: &mut Findings)
     }
 }
 
-/// Patterns that the rules of a subject let its workloads ask; `None` = every name.
-type Asks<'a> = Vec<Option<&'a Pattern>>;
-
-fn asks(rule: &Rule) -> Asks<'_> {
-    let mut found = Vec::new();
-    for egress in &rule.egress {
-        let resolvers = match &egress.to {
-            Destination::Resolvers(_) | Destination::Anywhere => true,
-            Destination::Addresses(_) => true,
-            Destination::Nowhere | Destination::Names(_) => false,
-        };
-        if !resolvers {
-            continue;
-        }
-        if egress.ports.is_empty() && matches!(egress.to, Destination::Resolvers(_)) {
-            found.push(None);
-        }
-        for ports in &egress.ports {
-            match &ports.dns {
-                Some(names) if names.is_empty() => found.push(None),
-                Some(names) => found.extend(names.iter().map(Some)),
-                None if ports.ports.iter().any(|p| p.proto != 132 && (p.low..=p.high).contains(&53)) => found.push(None),
-                None => {}
-            }
-        }
-    }
-    found
-}
-
 /// Names that may be reached and that no rule lets be asked are never learned: the rule does nothing.
-fn no_way_to_ask(policies: &[Policy], places: &[Named], findings: &mut Findings) {
-    let mut by_subject: BTreeMap<&Selector, Asks<'_>> = BTreeMap::new();
+fn no_way_to_ask(policies: &[Policy], dns_ports: &DnsPorts, places: &[Named], findings: &mut Findings) {
+    let mut by_subject = BySubject::new();
     for rule in policies.iter().flat_map(|policy| &policy.rules) {
-        let found = asks(rule);
-        if !found.is_empty() {
-            by_subject.entry(&rule.subject).or_default().extend(found);
-        }
+        by_subject.entry(&rule.subject).or_default().add(rule, dns_ports);
     }
+    by_subject.retain(|_, asks| !asks.is_empty());
     let mut overlap = Overlap::default();
     by_subject.iter().for_each(|(subject, list)| overlap.add(subject, list));
     for (policy, (source, span)) in policies.iter().zip(places) {
@@ -371,18 +345,10 @@ fn no_way_to_ask(policies: &[Policy], places: &[Named], findings: &mut Findings)
 }
 
 /// A name of the rule that its workloads cannot ask, and whether they can ask none at all.
-fn unasked<'a>(
-    rule: &'a Rule,
-    by_subject: &BTreeMap<&Selector, Asks<'_>>,
-    overlap: &Overlap<'a, &Asks<'_>>,
-) -> Option<(&'a Pattern, bool)> {
+fn unasked<'a>(rule: &'a Rule, by_subject: &BySubject<'_>, overlap: &Overlap<'a, &Asks<'_>>) -> Option<(&'a Pattern, bool)> {
     if !rule.default_deny {
         return None; // what is not denied may be asked
     }
-    let holds = |list: &Asks<'_>, pattern: &Pattern| {
-        let asked = |p: &Pattern| p.covers(pattern) || pattern.witness().is_none_or(|name| p.matches(&name));
-        list.iter().any(|p| p.is_none_or(asked))
-    };
     let own = by_subject.get(&rule.subject);
     let names = rule.egress.iter().filter_map(|egress| match &egress.to {
         Destination::Names(patterns) => Some(patterns),
@@ -390,11 +356,11 @@ fn unasked<'a>(
     });
     let mut others: Option<Vec<&Asks<'_>>> = None;
     for pattern in names.flatten() {
-        if own.is_some_and(|list| holds(list, pattern)) {
+        if own.is_some_and(|asks| asks.meets(pattern)) {
             continue;
         }
         let others = others.get_or_insert_with(|| overlap.likely(&rule.subject).copied().collect());
-        if !others.iter().any(|list| holds(list, pattern)) {
+        if !others.iter().any(|asks| asks.meets(pattern)) {
             return Some((pattern, others.is_empty()));
         }
     }

@@ -1,15 +1,13 @@
 //! Policies to rules: flat grants, canonical, sorted. What a rule means (contract) is decided here.
 
 use crate::addresses::{AddressSet, Cidr};
+use crate::dns_ports::DnsPorts;
 use crate::order::sorted_indexes;
 use crate::policy::{Destination, Egress, Policy, PortRule, Ports, Profile};
 use fqdn_image::Pattern;
 use fqdn_image::labels::Selector;
 use fqdn_image::tables::Locality;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// Port of DNS (RFC 1035 section 4.2).
-const DNS: u16 = 53;
+use std::collections::{BTreeMap, HashMap};
 
 /// Every grant of every policy. Indexes are positions in the vectors here.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +137,7 @@ struct Lower<'a> {
     addresses: HashMap<AddressSet, u32>,
     ports: HashMap<Vec<Ports>, u32>,
     grants: Vec<Grant>,
-    dns_ports: BTreeSet<u16>,
+    dns_ports: DnsPorts,
 }
 
 /// The rules of all policies together.
@@ -153,11 +151,8 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
         addresses: HashMap::new(),
         ports: HashMap::from([(Vec::new(), 0)]),
         grants: Vec::new(),
-        dns_ports: profile.resolvers.iter().flat_map(|r| r.ports.iter().copied()).chain([DNS]).collect(),
+        dns_ports: DnsPorts::of(profile, &policies),
     };
-    if !profile.given {
-        lower.dns_ports = [DNS].into();
-    }
     for rule in policies.iter().flat_map(|p| &p.rules) {
         if !subjects.contains_key(&rule.subject) {
             subjects.insert(rule.subject.clone(), Stance::default());
@@ -165,9 +160,6 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
         if let Some(stance) = subjects.get_mut(&rule.subject) {
             stance.default_deny |= rule.default_deny;
             stance.denies |= !rule.deny.is_empty();
-        }
-        for port_rule in rule.egress.iter().flat_map(|e| &e.ports).filter(|p| p.dns.is_some()) {
-            lower.dns_ports.extend(port_rule.ports.iter().map(|p| p.low));
         }
     }
     let subjects: Vec<(Selector, Stance)> = subjects.into_iter().collect();
@@ -179,7 +171,7 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
                 policy: number as u32,
             };
             for egress in rule.egress {
-                lower.egress(egress, by);
+                lower.egress(egress, by, policy.filter.as_deref());
             }
             for deny in rule.deny {
                 let ports = lower.port_set(deny.ports);
@@ -238,7 +230,8 @@ impl Lower<'_> {
         *self.ports.entry(merged).or_insert(next)
     }
 
-    fn egress(&mut self, egress: Egress, by: By) {
+    /// `filter` = all that may be asked where the rule does not say what.
+    fn egress(&mut self, egress: Egress, by: By, filter: Option<&[Pattern]>) {
         // Asking: rules that name DNS ports, or name servers.
         let servers: Vec<Servers> = match &egress.to {
             Destination::Nowhere => return,
@@ -248,22 +241,19 @@ impl Lower<'_> {
             Destination::Addresses(sets) => sets.iter().map(|s| Servers::Addresses(self.address_set(s.clone()))).collect(),
         };
         for rule in &egress.ports {
-            let dns_ports = match rule.dns {
-                Some(_) => rule.ports.clone(),
-                None => self.dns_ports_of(&rule.ports),
+            let (ports, names) = match &rule.dns {
+                Some(names) => (rule.ports.clone(), Some(names.as_slice())),
+                None => (self.dns_ports.among(&rule.ports).collect(), filter),
             };
-            if !dns_ports.is_empty() && !servers.is_empty() {
-                self.ask(rule, dns_ports, &servers, by);
+            if !ports.is_empty() && !servers.is_empty() {
+                self.ask(names, ports, &servers, by);
             }
         }
         // A rule for the resolvers without any port names DNS by naming them.
         if egress.ports.is_empty() && matches!(egress.to, Destination::Resolvers(_)) {
-            let ports =
-                [6, 17].into_iter().flat_map(|proto| self.dns_ports.iter().map(move |p| Ports { proto, low: *p, high: *p }));
-            let set = self.port_set(ports.collect());
-            for server in servers {
-                self.add(by, What::AnyName, Usage::Ask(server), set);
-            }
+            let every = [6, 17].map(|proto| Ports { proto, low: 0, high: u16::MAX });
+            let ports = self.dns_ports.among(&every).collect();
+            self.ask(filter, ports, &servers, by);
         }
         // Reaching: rules about DNS names open nothing but DNS; the kernel never reaches a DNS port this way.
         let plain: Vec<&PortRule> = egress.ports.iter().filter(|p| p.dns.is_none()).collect();
@@ -289,9 +279,9 @@ impl Lower<'_> {
         }
     }
 
-    fn ask(&mut self, rule: &PortRule, ports: Vec<Ports>, servers: &[Servers], by: By) {
+    fn ask(&mut self, names: Option<&[Pattern]>, ports: Vec<Ports>, servers: &[Servers], by: By) {
         let set = self.port_set(ports);
-        let whats: Vec<What> = match rule.dns.as_deref() {
+        let whats: Vec<What> = match names {
             None | Some([]) => vec![What::AnyName],
             Some(patterns) => patterns.iter().map(|p| self.pattern(p.clone())).collect(),
         };
@@ -300,12 +290,6 @@ impl Lower<'_> {
                 self.add(by, what, Usage::Ask(*server), set);
             }
         }
-    }
-
-    /// The DNS ports that these ranges name.
-    fn dns_ports_of(&self, ranges: &[Ports]) -> Vec<Ports> {
-        let udp_tcp = ranges.iter().filter(|r| r.proto == 6 || r.proto == 17);
-        udp_tcp.flat_map(|r| self.dns_ports.range(r.low..=r.high).map(|p| Ports { proto: r.proto, low: *p, high: *p })).collect()
     }
 
     /// Numbers everything by its order, so that the order of the input leaves no trace (I4).
@@ -335,7 +319,7 @@ impl Lower<'_> {
             ports: ports.into_iter().map(|(p, ())| p).collect(),
             policies,
             grants,
-            dns_ports: self.dns_ports.into_iter().collect(),
+            dns_ports: self.dns_ports.iter().collect(),
             never: NEVER
                 .iter()
                 .filter_map(|t| Cidr::parse(t).ok())

@@ -4,6 +4,7 @@
 mod answers;
 mod files;
 mod images;
+mod output;
 mod pages;
 mod policies;
 mod ticker;

@@ -24,7 +24,10 @@ pub(crate) fn print_schema(name: &str) -> Outcome {
             writeln!(io::stdout(), "{text}")?;
             Ok(ExitCode::SUCCESS)
         }
-        None => Err(Failure(format!("no schema `{}`: policy, profile or verdicts", name.escape_default()))),
+        None => {
+            let known: Vec<&str> = schema::all().into_iter().map(|(known, _)| known).collect();
+            Err(Failure(format!("no schema `{}`; there are: {}", name.escape_default(), known.join(", "))))
+        }
     }
 }
 

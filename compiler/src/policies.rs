@@ -1,6 +1,7 @@
 //! Commands that read policies: `compile`, `check`, `test`.
 
 use crate::files::{self, Input};
+use crate::output::Output;
 use crate::ticker::Ticker;
 use crate::{Failure, Format, Outcome, PolicyInput, REFUSED};
 use fqdn_image::{Image, abi, dump};
@@ -73,6 +74,10 @@ fn print_most(to: &mut dyn Write, findings: &Findings, colour: bool) -> io::Resu
 }
 
 pub(crate) fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>) -> Outcome {
+    let named = output.display().to_string().escape_debug().to_string();
+    if dump_to == Some(output) {
+        return Err(Failure(format!("image and readable form would both be `{named}`; name two files")));
+    }
     let ticker = Ticker::start("compiling");
     let Loaded { sources, profile, mut findings } = load(input)?;
     let compiled = profile.as_ref().and_then(|profile| fqdnc::compile(&sources, profile, &input.namespace, &mut findings));
@@ -87,21 +92,28 @@ pub(crate) fn compile(input: &PolicyInput, output: &Path, dump_to: Option<&Path>
         writeln!(stderr, "fqdnc: no image written: {}", tally(&findings))?;
         return Ok(ExitCode::from(REFUSED));
     };
-    // The bytes go to the disk while they are read back; they become the file when both have succeeded.
+    let mut output = Output::open(output).map_err(Failure)?;
+    let mut dump_to = dump_to.map(Output::open).transpose().map_err(Failure)?;
+    // The bytes go to the disk while they are read back; nothing becomes a file before everything has succeeded.
     let bytes = compiled.bytes;
-    let (draft, image) = std::thread::scope(|scope| {
-        let draft = scope.spawn(|| files::Draft::write(output, &bytes));
+    let (filled, image) = std::thread::scope(|scope| {
+        let filled = scope.spawn(|| output.fill(&bytes));
         let image = Image::decode(bytes.clone()).map_err(|e| Failure(format!("the image made contradicts itself: {e}")));
-        (draft.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(Failure), image)
+        (filled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(Failure), image)
     });
     let image = image?;
-    draft?.keep().map_err(Failure)?;
-    if let Some(path) = dump_to {
+    filled?;
+    if let Some(dump_to) = &mut dump_to {
         let text = dump::dump(&image).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
-        files::replace(path, text.as_bytes()).map_err(Failure)?;
+        dump_to.fill(text.as_bytes()).map_err(Failure)?;
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}  {}", image.digest_hex(), output.display())?;
+    let to_stdout = [Some(&output), dump_to.as_ref()].into_iter().flatten().any(Output::is_standard);
+    output.keep().map_err(Failure)?;
+    if let Some(dump_to) = dump_to {
+        dump_to.keep().map_err(Failure)?;
+    }
+    let mut out: Box<dyn Write> = if to_stdout { Box::new(stderr) } else { Box::new(io::stdout().lock()) };
+    writeln!(out, "{}  {named}", image.digest_hex())?;
     let selectors = image.rows.selectors_n - abi::SELECTOR_SERVER;
     writeln!(
         out,

@@ -15,8 +15,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Another policy for the same workloads would change its meaning.
     pub alone: bool,
-    /// The names it allows are the only ones that may be asked, whatever others open.
-    pub filters: bool,
+    /// The only names that may be asked where it opens a way to DNS servers: a filter, which no other policy may undo.
+    pub filter: Option<Vec<Pattern>>,
 }
 
 /// What the workloads of one selector may do.

@@ -102,6 +102,11 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
                 Labels::default()
             });
             let addresses = list("addresses", &entry.addresses, &[path[0], path[1], Step::Key("addresses")], findings);
+            if let Some(own) = addresses.iter().find(|cidr| Cidr::LINK_LOCAL_V6.contains(**cidr)) {
+                let message = format!("`{own}` is an address of the link, which any host of another link may bear");
+                let help = "name an address of the resolver that is not of fe80::/10";
+                findings.at(Code::BadProfile, source, at(&path), message, "in this entry", help);
+            }
             profile.resolvers.push(Resolver {
                 name: format!("{}/{}", entry.namespace, texts.join(",")),
                 labels,

@@ -8,9 +8,10 @@ use crate::dialect::eks::{self, ApplicationNetworkPolicy};
 use crate::dialect::gke::{self, FqdnNetworkPolicy};
 use crate::dialect::network_policy_api::{self, ClusterNetworkPolicy};
 use crate::dialect::ovn::{self, EgressFirewall};
+use crate::dns_ports::DnsPorts;
 use crate::document::{Metadata, PolicyDocument};
 use crate::lint;
-use crate::policy::{Destination, Policy, Profile, Rule};
+use crate::policy::{Policy, Profile, Rule};
 use crate::schema::{self, Shape};
 use crate::source::{Source, Span};
 use crate::yaml::{self, Document, Node};
@@ -214,9 +215,8 @@ impl Place<'_> {
         let id = if kind.starts_with("Cilium") { name } else { format!("{kind}:{name}") };
         let refused = findings.0[before..].iter().any(|d| d.severity() == Severity::Error);
         let (rules, alone) = rules.filter(|_| !refused)?;
-        let filters = kind == "ApplicationNetworkPolicy"
-            && rules.iter().flat_map(|rule| &rule.egress).any(|e| matches!(e.to, Destination::Names(_)));
-        Some(Policy { id, rules, alone, filters })
+        let filter = (kind == "ApplicationNetworkPolicy").then(|| eks::filter(&rules)).flatten();
+        Some(Policy { id, rules, alone, filter })
     }
 }
 
@@ -324,8 +324,9 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
             read.policies.push(policy);
         }
     }
-    alone::check(&read.policies, &places, findings);
-    lint::together(&read.policies, &places, findings);
+    let dns_ports = DnsPorts::of(profile, &read.policies);
+    alone::check(&read.policies, &dns_ports, &places, findings);
+    lint::together(&read.policies, &dns_ports, &places, findings);
     if read.seen == 0 && !findings.refused() {
         let help = format!("{} files with {} other documents were looked at", sources.len(), read.skipped);
         findings.general(Code::NoPolicy, "no policy found", help);

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Code, Findings};
 use crate::document::{Expect, VerdictsDocument, WorkloadEntry};
-use crate::eval::Question;
+use crate::eval::{Answer, Question};
 use crate::lower::Rules;
 use crate::schema;
 use crate::source::Source;
@@ -100,6 +100,19 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
                     }
                 }
             }
+            (Some(name), Some(address), Some(Some(port))) if chain.is_none() => {
+                match (WireName::parse(name), parse_address(address)) {
+                    (Ok(name), Some(address)) => Question::ReachAt(name, address, port),
+                    (Err(why), _) => {
+                        fail(format!("no name: {why}"));
+                        continue;
+                    }
+                    (_, None) => {
+                        fail(format!("`{}` is no address", address.escape_default()));
+                        continue;
+                    }
+                }
+            }
             _ if chain.is_some() => {
                 fail("`cnames` go with a name and a port".into());
                 continue;
@@ -120,11 +133,12 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
                 }
             },
             _ => {
-                fail("a row asks about a name, or about an address and a port".into());
+                fail("a row asks about a name, about an address and a port, or about all three".into());
                 continue;
             }
         };
-        let what = row.name.as_deref().or(row.address.as_deref()).unwrap_or("");
+        let what: Vec<&str> = [&row.name, &row.address].into_iter().filter_map(|part| part.as_deref()).collect();
+        let what = what.join(" at ");
         let text = format!("{} -> {what} {}", row.from, row.port.as_deref().unwrap_or("(resolve)"));
         let (line, _) = source.line_column(node.span.start);
         rows.push(Row {
@@ -144,21 +158,23 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
 /// What is wrong with a row, by the image and by the reference.
 pub fn check(row: &Row, image: &Image, rules: &Rules) -> Vec<String> {
     let mut wrong = Vec::new();
-    let word = |allow: bool| if allow { "allow" } else { "deny" };
     let subjects = image.subjects_of(&row.labels);
     let verdict = match &row.question {
         Question::Resolve(name) => image.may_resolve(&subjects, name),
         Question::ReachName(name, port) => image.may_reach(&subjects, name, *port),
         Question::ReachChain(names, port) => image.may_reach_chain(&subjects, names, *port),
+        Question::ReachAt(name, address, port) => image.may_reach_at(&subjects, name, *address, *port),
         Question::ReachAddress(address, port) => image.may_reach_address(&subjects, *address, *port),
     };
-    let allowed = !matches!(verdict, Verdict::Deny(_));
-    if allowed != row.allow {
-        wrong.push(format!("image: want {}, got {}", word(row.allow), word(allowed)));
-    }
+    let want = if row.allow { Answer::Allow } else { Answer::Deny };
     let (reference, policies) = rules.answer(&row.labels, &row.question);
-    if reference != row.allow {
-        wrong.push(format!("reference: want {}, got {}", word(row.allow), word(reference)));
+    for (engine, got) in [("image", Answer::from(&verdict)), ("reference", reference)] {
+        if got != want {
+            wrong.push(format!("{engine}: want {want}, got {got}"));
+        }
+    }
+    if let Verdict::Depends(why, by) = &verdict {
+        wrong.push(format!("it hangs on the address ({why} of {by}): say which, by `address:` beside the name"));
     }
     if let Some(rule) = &row.rule
         && !policies.contains(&rule.as_str())

@@ -85,6 +85,7 @@ fn widened() {
             web("  egress: [{toFQDNs: [{matchName: a.b}], toPorts: [{ports: [{port: \"80\", endPort: 90}]}]}]"),
             web("  egress: [{toFQDNs: [{matchName: a.b}], toPorts: [{ports: [{port: \"80\", endPort: 91}]}]}]"),
         ),
+        ("by-prefix", on_443("toCIDR: [0.0.0.0/0], "), on_443("toFQDNs: [{matchName: a.b}], ")),
         (
             "deeper",
             web("  egress: [{toFQDNs: [{matchPattern: \"*.a.b\"}, {matchPattern: \"*.*.a.b\"}]}]"),
@@ -106,6 +107,11 @@ fn widened() {
     }
 }
 
+/// One rule for one port.
+fn on_443(to: &str) -> String {
+    web(&format!("  egress: [{{{to}toPorts: [{{ports: [{{port: \"443\", protocol: TCP}}]}}]}}]"))
+}
+
 #[test]
 fn only_narrowed() {
     let api = web("  egress: [{toFQDNs: [{matchName: api.example.com}, {matchName: www.example.com}]}]");
@@ -123,6 +129,10 @@ fn only_narrowed() {
             policy("p", "matchLabels: {app: else}", "  egress: [{}]"),
             format!("{}{api}", policy("q", "matchLabels: {app: else}", "  egress: [{}]")),
         ),
+        ("by-ports", on_443(""), on_443("toFQDNs: [{matchName: a.b}, {matchPattern: \"*.c.d\"}], ")),
+        ("by-entity", on_443("toEntities: [all], "), on_443("toFQDNs: [{matchName: a.b}], ")),
+        ("by-world", on_443("toEntities: [world-ipv4, world-ipv6], "), on_443("toFQDNs: [{matchName: a.b}], ")),
+        ("by-prefixes", on_443("toCIDR: [0.0.0.0/1, 128.0.0.0/1, \"::/0\"], "), on_443("toFQDNs: [{matchName: a.b}], ")),
         (
             "split",
             web("  egress: [{toFQDNs: [{matchPattern: \"**.a.b\"}]}]"),

@@ -4,6 +4,7 @@
 use fqdn_image::name::is_plain;
 use fqdn_image::{Image, Pattern, WireName};
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -39,6 +40,106 @@ fn files_that_are_no_policies() {
     fs::File::create(&big).unwrap().set_len((256 << 20) + 1).unwrap();
     says(&fqdnc(&["check", big.to_str().unwrap()]), 1, "split it");
     fs::remove_file(&big).unwrap();
+}
+
+/// What is no regular file stays what it is: devices, FIFOs, links, `-` (bypass: /dev/null became a file).
+#[test]
+fn outputs_stay_what_they_are() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outputs");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let at = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/accept/exact/policy.yaml");
+    let compile = |more: &[&str]| fqdnc(&[&["compile", policy], more].concat());
+    assert!(compile(&["-o", &at("image"), "--dump", &at("text")]).status.success());
+    let (image, text) = (fs::read(at("image")).unwrap(), fs::read(at("text")).unwrap());
+
+    let run = compile(&["-o", "-", "--dump", &at("text")]);
+    assert_eq!(run.stdout, image);
+    assert!(String::from_utf8_lossy(&run.stderr).contains("policies"), "the summary goes to standard error");
+    assert!(!dir.join("-").exists() && !Path::new("-").exists());
+    assert_eq!(compile(&["-o", &at("image"), "--dump", "-"]).stdout, text);
+
+    let fifo = at("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::read(fifo).unwrap()
+    });
+    assert!(compile(&["-o", &fifo]).status.success());
+    assert_eq!(reader.join().unwrap(), image);
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+
+    let link = at("link");
+    std::os::unix::fs::symlink("target", &link).unwrap();
+    for _ in 0..2 {
+        assert!(compile(&["-o", &link]).status.success());
+        assert_eq!(fs::read(at("target")).unwrap(), image);
+    }
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    std::os::unix::fs::symlink("fifo", at("to-fifo")).unwrap();
+    let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+    assert!(compile(&["-o", &at("to-fifo")]).status.success());
+    assert_eq!(reader.join().unwrap(), image);
+
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    says(&compile(&["-o", &at("socket")]), 2, "it is a socket");
+    says(&compile(&["-o", &at("")]), 2, "it is a folder");
+    says(&compile(&["-o", &at("both"), "--dump", &at("both")]), 2, "name two files");
+
+    // A dump that cannot be written leaves no image either, and nothing else lies about.
+    says(&compile(&["-o", &at("late"), "--dump", &at("nowhere/text")]), 2, "failed to write");
+    assert!(!dir.join("late").exists());
+    let mut names: Vec<String> =
+        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["fifo", "image", "link", "socket", "target", "text", "to-fifo"]);
+}
+
+/// A link that somebody else laid is not followed; a file's rights stay.
+#[test]
+fn outputs_of_others() {
+    use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("others");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../golden/accept/exact/policy.yaml");
+    let image = dir.join("image");
+    fs::write(&image, "").unwrap();
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(fqdnc(&["compile", policy, "-o", image.to_str().unwrap()]).status.success());
+    assert_eq!(fs::metadata(&image).unwrap().permissions().mode() & 0o777, 0o640);
+    let link = dir.join("link");
+    symlink("target", &link).unwrap();
+    if lchown(&link, Some(12345), None).is_err() {
+        println!("NOT RUN  a link of another user needs root");
+        return;
+    }
+    says(&fqdnc(&["compile", policy, "-o", link.to_str().unwrap()]), 2, "it is a link of user 12345");
+    assert!(!dir.join("target").exists());
+}
+
+/// A row that rules by address make wrong fails, and one that hangs on the address satisfies nothing.
+#[test]
+fn verdicts_by_name_know_rules_by_address() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("by-address");
+    fs::create_dir_all(&dir).unwrap();
+    let policy = |to: &str| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p, namespace: shop}}\nspec:\n  endpointSelector: {{}}\n  egress: [{{{to}}}]\n"
+        )
+    };
+    for (to, expect, words) in [
+        ("toEntities: [all]", "deny", "image: want deny, got allow"),
+        ("toPorts: [{ports: [{port: \"443\"}]}]", "deny", "reference: want deny, got allow"),
+        ("toCIDR: [192.0.2.0/24]", "deny", "it hangs on the address (address-rule of shop/p)"),
+        ("toCIDR: [192.0.2.0/24]", "allow", "want allow, got depends"),
+    ] {
+        fs::write(dir.join("policy.yaml"), policy(to)).unwrap();
+        let row = format!("{{from: web, name: evil.test, port: 443/tcp, expect: {expect}}}");
+        fs::write(dir.join("a.verdicts.yaml"), format!("workloads: {{web: {{namespace: shop}}}}\nverdicts: [{row}]\n")).unwrap();
+        says(&fqdnc(&["test", dir.to_str().unwrap()]), 1, words);
+    }
 }
 
 #[test]

@@ -97,12 +97,8 @@ macro_rules! constants {
 
 macro_rules! reasons {
     ($( $name:ident $text:literal $doc:literal; )*) => {
-        /// Why a packet, an answer or a bind met what it met: the closed list behind `stats`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u32)]
-        #[allow(missing_docs)]
-        pub enum Reason { $( $name ),* }
-        /// Counter names in index order: C name, text of `status`, meaning.
+        /// Why a packet, an answer or a bind met what it met: the closed list behind `stats`. In index order: C name, text of `status`,
+        /// meaning.
         pub const REASONS: &[(&str, &str, &str)] = &[ $( (stringify!($name), $text, $doc) ),* ];
     };
 }

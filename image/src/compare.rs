@@ -10,6 +10,7 @@ use crate::difference::{Difference, difference};
 use crate::dump;
 use crate::labels::Selector;
 use crate::pattern::{Label, Pattern};
+use crate::ports::{Atom, atoms, atoms_text, holds};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One thing that is allowed in one image only.
@@ -235,8 +236,8 @@ fn added(from: &Side<'_>, to: &Side<'_>, terms: &Terms) -> Vec<Change> {
         if was_closed && !to.flag(&below_to, abi::SUBJECT_DEFAULT_DENY) {
             changes.insert(change(Access::Everything));
         }
-        let reads = Reads { from, to, terms, below: &below_from };
-        for access in reads.no_longer_denied(&below_to) {
+        let reads = Reads { from, to, terms, selector, below: &below_from, below_to: &below_to };
+        for access in reads.no_longer_denied() {
             changes.insert(change(access));
         }
         // Who was not closed before could do everything, unless another subject closes some of the same workloads.
@@ -258,14 +259,12 @@ struct Reads<'s, 'a> {
     from: &'s Side<'a>,
     to: &'s Side<'a>,
     terms: &'s Terms,
+    selector: &'s Selector,
+    /// Subjects of `from` above the one at hand.
     below: &'s [usize],
+    /// And of `to`.
+    below_to: &'s [usize],
 }
-
-/// Ports of one protocol that no grant at hand tells apart.
-type Atom = (u16, u16, u16);
-
-/// Stands for every protocol that no range names.
-const OTHER: u16 = u16::MAX;
 
 impl Reads<'_, '_> {
     /// Grants of the subjects above in `from`, of one usage.
@@ -280,13 +279,29 @@ impl Reads<'_, '_> {
         usages.dedup();
         for usage in usages {
             let base = Baseline::of(self, usage);
+            let need = if usage == REACH { learned_anywhere(self.to) } else { Vec::new() };
+            let mut open: HashMap<Atom, bool> = HashMap::new();
             for grant in grants.iter().filter(|grant| grant.usage == usage) {
                 let what = self.to.image.selector_text(grant.selector).to_owned();
                 let names = u32::from(self.to.image.selector(grant.selector).kind) == abi::KIND_NAMES;
-                let atoms = base.atoms(&self.to.ports[&grant.ports]);
+                let mut atoms = base.atoms(&self.to.ports[&grant.ports]);
+                if usage == REACH {
+                    // Nothing is reached at a DNS port.
+                    let dns = |(proto, low, high): &Atom| {
+                        [6, 17].contains(proto) && (*low..=*high).all(|port| self.to.image.dns_ports().any(|dns| dns == port))
+                    };
+                    atoms.retain(|atom| !dns(atom));
+                }
+                if names && usage == REACH {
+                    // What a name leads to was reached by its address already, or is denied now.
+                    let leads_on = |atom| {
+                        first_outside(&need, &merged(base.reached(atom), self.denied_now(atom, abi::KIND_ELSEWHERE))).is_some()
+                    };
+                    atoms.retain(|atom| *open.entry(*atom).or_insert_with(|| leads_on(*atom)));
+                }
                 let found = if names { base.names(&what, grant.selector, atoms) } else { self.addresses(grant, &base, atoms) };
                 for (atoms, example) in found {
-                    let ports = ports_text(&atoms);
+                    let ports = atoms_text(&atoms);
                     out.push(if usage == REACH {
                         Access::Reach { what: what.clone(), ports, example }
                     } else {
@@ -297,6 +312,31 @@ impl Reads<'_, '_> {
             }
         }
         out
+    }
+
+    /// What `to` denies to every workload at hand, of addresses of this kind.
+    fn denied_now(&self, atom: Atom, local: u32) -> Vec<(u128, u128)> {
+        let grants = self.below_to.iter().flat_map(|s| &self.to.subjects[*s].2).filter(|g| g.usage == DENY);
+        let grants = grants.filter(|g| covers_kind(kind(self.to, g), local) && holds(&self.to.ports[&g.ports], atom));
+        grants.flat_map(|g| self.to.ranges(g.selector).to_vec()).collect()
+    }
+
+    /// What some workload at hand may be let reach by `to`, were nothing denied.
+    fn opened_now(&self, atom: Atom) -> Vec<(u128, u128)> {
+        if !self.to.flag(self.below_to, abi::SUBJECT_DEFAULT_DENY) {
+            return vec![(0, u128::MAX)];
+        }
+        let near = self.to.subjects.iter().enumerate().filter(|(i, (other, ..))| *i == 0 || !other.seems_apart(self.selector));
+        let grants = near.flat_map(|(_, (_, _, grants))| grants).filter(|g| g.usage == REACH);
+        let mut ranges = Vec::new();
+        for grant in grants.filter(|g| holds(&self.to.ports[&g.ports], atom)) {
+            if kind(self.to, grant) == abi::KIND_NAMES {
+                ranges.extend(learned_anywhere(self.to));
+            } else {
+                ranges.extend(self.to.ranges(grant.selector));
+            }
+        }
+        merged(ranges, Vec::new())
     }
 
     fn addresses(&self, grant: &Plain, base: &Baseline<'_>, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
@@ -310,6 +350,7 @@ impl Reads<'_, '_> {
                 .filter(|g| base.holds(g, atom) && covers_kind(kind(self.from, g), local))
                 .flat_map(|g| self.from.ranges(g.selector).to_vec())
                 .collect();
+            holes.extend(self.denied_now(atom, local));
             holes.sort_unstable();
             if let Some(first) = first_outside(&own, &holes) {
                 add(&mut found, atom, Some(address_text(first)));
@@ -319,9 +360,9 @@ impl Reads<'_, '_> {
     }
 
     /// What the subjects above deny in `from` and not in `to`.
-    fn no_longer_denied(&self, below_to: &[usize]) -> Vec<Access> {
+    fn no_longer_denied(&self) -> Vec<Access> {
         let base = Baseline::of(self, DENY);
-        let still: Vec<&Plain> = below_to.iter().flat_map(|s| &self.to.subjects[*s].2).filter(|g| g.usage == DENY).collect();
+        let still: Vec<&Plain> = self.below_to.iter().flat_map(|s| &self.to.subjects[*s].2).filter(|g| g.usage == DENY).collect();
         let mut out = Vec::new();
         for grant in &base.grants {
             let own = self.from.ranges(grant.selector).to_vec();
@@ -334,13 +375,14 @@ impl Reads<'_, '_> {
                     .flat_map(|g| self.to.ranges(g.selector).to_vec())
                     .collect();
                 holes.sort_unstable();
-                if first_outside(&own, &holes).is_some() {
+                let free = outside(&own, &holes);
+                if overlap(&free, &self.opened_now(atom)) {
                     open.push(atom);
                 }
             }
             if !open.is_empty() {
                 let what = self.from.image.selector_text(grant.selector).to_owned();
-                out.push(Access::NoLongerDenied { what, ports: ports_text(&open) });
+                out.push(Access::NoLongerDenied { what, ports: atoms_text(&open) });
             }
         }
         out
@@ -387,6 +429,12 @@ impl<'s> Baseline<'s> {
         atoms(ports, &self.cuts)
     }
 
+    /// Addresses that rules by address reach: this host's own aside, which no answer teaches.
+    fn reached(&self, atom: Atom) -> Vec<(u128, u128)> {
+        let reached = self.grants.iter().filter(|g| kind(self.side, g) != abi::KIND_HERE && self.holds(g, atom));
+        reached.flat_map(|g| self.side.ranges(g.selector).to_vec()).collect()
+    }
+
     /// Ports at which the pattern matches a name that no pattern of the baseline matches there.
     fn names(&self, text: &str, selector: u32, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
         let mut found: Vec<(Vec<Atom>, Option<String>)> = Vec::new();
@@ -405,11 +453,8 @@ impl<'s> Baseline<'s> {
                 Some(_) => [self.patterns.get(&near), self.patterns.get(&None)].into_iter().flatten().collect(),
                 None => self.patterns.values().collect(),
             };
-            let others: Vec<&(Pattern, &Plain)> = lists
-                .into_iter()
-                .flatten()
-                .filter(|(other, grant)| self.holds(grant, atom) && may_meet(pattern, other))
-                .collect();
+            let others: Vec<&(Pattern, &Plain)> =
+                lists.into_iter().flatten().filter(|(other, grant)| self.holds(grant, atom) && pattern.may_meet(other)).collect();
             let key: Vec<*const Plain> = others.iter().map(|(_, grant)| std::ptr::from_ref(*grant)).collect();
             let answer = match known.iter().find(|(k, _)| *k == key) {
                 Some((_, answer)) => answer.clone(),
@@ -447,68 +492,19 @@ fn tail(pattern: &Pattern) -> Option<String> {
     }
 }
 
-/// Whether some name may match both; may say yes where none does.
-fn may_meet(a: &Pattern, b: &Pattern) -> bool {
-    if a.is_everything() || b.is_everything() {
-        return true;
+/// What an answer may teach: all that is not on the image's list of addresses that it may not, and of that what rules name.
+fn learned_anywhere(side: &Side<'_>) -> Vec<(u128, u128)> {
+    let mut ranges = Vec::new();
+    let mut from = Some(0);
+    for (low, high) in side.ranges(abi::SELECTOR_NEVER) {
+        ranges.extend(from.filter(|from| from < low).map(|from| (from, low - 1)));
+        from = high.checked_add(1);
     }
-    let together =
-        a.labels().rev().zip(b.labels().rev()).all(|pair| !matches!(pair, (Label::Literal(a), Label::Literal(b)) if a != b));
-    let (a_n, b_n) = (a.labels().count(), b.labels().count());
-    let long_enough = |deep: bool, own: usize, other: usize| if deep { true } else { own >= other };
-    together && (long_enough(a.is_deep(), a_n, b_n) && long_enough(b.is_deep(), b_n, a_n))
-}
-
-fn holds(set: &[PortRange], (proto, low, high): Atom) -> bool {
-    set.is_empty() || set.iter().any(|r| r.proto == proto && r.low <= low && high <= r.high)
-}
-
-/// The ports of a set, cut where any of the others begins or ends; no ranges = every port of every protocol.
-fn atoms(ports: &[PortRange], cuts: &[&Vec<PortRange>]) -> Vec<Atom> {
-    let mut whole: Vec<Atom> = ports.iter().map(|r| (r.proto, r.low, r.high)).collect();
-    if whole.is_empty() {
-        let protocols: BTreeSet<u16> = cuts.iter().flat_map(|set| set.iter().map(|r| r.proto)).chain([6, 17, 132]).collect();
-        whole.extend(protocols.into_iter().map(|proto| (proto, 0, u16::MAX)));
-        whole.push((OTHER, 0, u16::MAX));
-    }
-    let mut out = Vec::new();
-    for (proto, low, high) in whole {
-        let inside = |at: u32| u32::from(low) < at && at <= u32::from(high);
-        let mut starts: BTreeSet<u32> = BTreeSet::from([u32::from(low)]);
-        for range in cuts.iter().flat_map(|set| set.iter()).filter(|r| r.proto == proto) {
-            starts.extend([u32::from(range.low), u32::from(range.high) + 1].into_iter().filter(|at| inside(*at)));
-        }
-        let starts: Vec<u32> = starts.into_iter().collect();
-        for (i, start) in starts.iter().enumerate() {
-            let end = starts.get(i + 1).map_or(u32::from(high), |next| next - 1);
-            out.push((proto, *start as u16, end as u16));
-        }
-    }
-    out
-}
-
-fn ports_text(atoms: &[Atom]) -> String {
-    let mut sorted = atoms.to_vec();
-    sorted.sort_unstable();
-    let mut joined: Vec<Atom> = Vec::new();
-    for (proto, low, high) in sorted {
-        match joined.last_mut() {
-            Some(last) if last.0 == proto && u32::from(last.2) + 1 == u32::from(low) => last.2 = high,
-            _ => joined.push((proto, low, high)),
-        }
-    }
-    let all = [6, 17, 132, OTHER].iter().all(|proto| joined.contains(&(*proto, 0, u16::MAX)));
-    if all {
-        return "any".into();
-    }
-    let texts: Vec<String> = joined
-        .iter()
-        .map(|(proto, low, high)| match *proto {
-            OTHER => "other protocols".into(),
-            proto => dump::ports_text(&[PortRange { proto, low: *low, high: *high, pad: 0 }]),
-        })
-        .collect();
-    texts.join(",")
+    ranges.extend(from.map(|from| (from, u128::MAX)));
+    let named = side.subjects.iter().flat_map(|(_, _, grants)| grants).filter(|grant| grant.usage == REACH);
+    ranges.extend(named.flat_map(|grant| side.ranges(grant.selector).to_vec()));
+    ranges.sort_unstable();
+    ranges
 }
 
 fn kind(side: &Side<'_>, grant: &Plain) -> u32 {
@@ -544,24 +540,41 @@ fn ranges_of(image: &Image) -> BTreeMap<u32, Vec<(u128, u128)>> {
 
 /// The first address of the ranges that lies in none of the holes, which are sorted.
 fn first_outside(ranges: &[(u128, u128)], holes: &[(u128, u128)]) -> Option<u128> {
+    outside(ranges, holes).first().map(|(low, _)| *low)
+}
+
+/// What of these ranges is in no hole; holes in order of their beginnings.
+fn outside(ranges: &[(u128, u128)], holes: &[(u128, u128)]) -> Vec<(u128, u128)> {
+    let mut out = Vec::new();
     for (low, high) in ranges {
-        let mut at = *low;
+        let mut at = Some(*low);
         for (first, last) in holes {
-            if *first > at {
+            let Some(from) = at.filter(|from| from <= high) else { break };
+            if *last < from {
+                continue;
+            }
+            if *first > *high {
                 break;
             }
-            if *last >= at {
-                match last.checked_add(1) {
-                    Some(next) => at = next,
-                    None => return None,
-                }
+            if *first > from {
+                out.push((from, first - 1));
             }
+            at = last.checked_add(1).map(|next| next.max(from));
         }
-        if at <= *high {
-            return Some(at);
-        }
+        out.extend(at.filter(|from| from <= high).map(|from| (from, *high)));
     }
-    None
+    out
+}
+
+fn overlap(a: &[(u128, u128)], b: &[(u128, u128)]) -> bool {
+    a.iter().any(|(low, high)| b.iter().any(|(first, last)| low <= last && first <= high))
+}
+
+/// Both lists, in order of their beginnings.
+fn merged(mut a: Vec<(u128, u128)>, b: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
+    a.extend(b);
+    a.sort_unstable();
+    a
 }
 
 fn address_text(address: u128) -> String {

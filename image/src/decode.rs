@@ -4,7 +4,9 @@ use crate::abi::{self, *};
 use crate::encode::{digest, generation};
 use crate::labels;
 use crate::learnable::learnable;
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// What is wrong with bytes that are no image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Image {
     pub rows: ImageRows,
     /// Block 3.
     pub texts: ImageTexts,
+    /// The classes that some address has, once each.
+    address_classes: OnceLock<Vec<u32>>,
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -89,7 +93,7 @@ impl Image {
         ) else {
             return fail("header too short", 0);
         };
-        let image = Image { bytes, digest, head, walk, rows, texts };
+        let image = Image { bytes, digest, head, walk, rows, texts, address_classes: OnceLock::new() };
         image.check_sections()?;
         image.check_rows()?;
         image.check_learnable()?;
@@ -205,6 +209,15 @@ impl Image {
     pub fn interval(&self, index: u32) -> (u128, u32) {
         let row: Interval = self.record(self.rows.cidrs, index);
         (u128::from(row.high) << 64 | u128::from(row.low), row.class)
+    }
+
+    /// The classes that some address has, once each, in the order of the addresses.
+    pub(crate) fn address_classes(&self) -> impl Iterator<Item = u32> {
+        let classes = self.address_classes.get_or_init(|| {
+            let mut known = HashSet::new();
+            (0..self.rows.cidrs_n).map(|i| self.interval(i).1).filter(|class| known.insert(*class)).collect()
+        });
+        classes.iter().copied()
     }
 
     /// Canonical selector text and flags of a subject.

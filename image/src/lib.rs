@@ -21,6 +21,7 @@ pub mod labels;
 pub mod learnable;
 pub mod name;
 pub mod pattern;
+pub mod ports;
 pub mod tables;
 pub mod walk;
 

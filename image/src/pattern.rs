@@ -189,6 +189,21 @@ impl Pattern {
             })
     }
 
+    /// Whether some name may match both; may say yes where none does.
+    pub fn may_meet(&self, other: &Pattern) -> bool {
+        if self.is_everything() || other.is_everything() {
+            return true;
+        }
+        let pairs = self.labels().rev().zip(other.labels().rev());
+        let together = pairs.into_iter().all(|pair| match pair {
+            (Label::Literal(a), Label::Literal(b)) => a == b,
+            (Label::Literal(text), Label::Glob(glob)) | (Label::Glob(glob), Label::Literal(text)) => glob_matches(glob, text),
+            _ => true,
+        });
+        let (own, others) = (self.labels().count(), other.labels().count());
+        together && (self.is_deep() || own >= others) && (other.is_deep() || others >= own)
+    }
+
     /// A name that matches, if there is one: stars become `x`.
     pub fn witness(&self) -> Option<WireName> {
         let text = self.0.replace("**.", "x.");

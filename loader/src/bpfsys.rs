@@ -476,8 +476,7 @@ pub fn socket_option(socket: BorrowedFd<'_>, level: i32, name: i32) -> Result<i3
     let mut value = 0i32;
     let mut length = 4;
     // SAFETY: a buffer of 4 bytes and its length.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) };
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) };
     if result < 0 { Err(Error::last_os_error()) } else { Ok(value) }
 }
 

@@ -20,7 +20,8 @@ const EVERY_ENTRY: u32 = (1 << RESOLVER_ENTRIES) - 1;
 
 /// INVARIANT: no resolver is a link's own: the kernel keeps the zone (fe80::1%eth0) to itself, and on another link another host may
 /// bear the address (bypass row 60).
-const ON_EVERY_LINK: &str = "an address of the link (fe80::/10), which any host of another link may bear: name one by --resolvers that is not";
+const ON_EVERY_LINK: &str =
+    "an address of the link (fe80::/10), which any host of another link may bear: name one by --resolvers that is not";
 
 /// fe80::/10, or a part of it (RFC 4291 section 2.5.6).
 fn is_link_local((address, length): (u128, u32)) -> bool {
@@ -33,7 +34,8 @@ impl Resolvers {
         if option != "auto" {
             let mut prefixes = BTreeMap::new();
             for text in option.split(',').map(str::trim).filter(|t| !t.is_empty()) {
-                let prefix = parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?;
+                let prefix =
+                    parse(text).ok_or_else(|| Error::failed(format!("`{text}` in --resolvers is no address or prefix")))?;
                 if is_link_local(prefix) {
                     return Err(Error::failed(format!("`{text}` in --resolvers is {ON_EVERY_LINK}")));
                 }

@@ -3,6 +3,7 @@
 use super::{At, Check, namespace_values};
 use crate::addresses::{AddressSet, Cidr};
 use crate::diagnostic::Code;
+use crate::dns_ports::DnsPorts;
 use crate::document::{CidrRule, EgressRule, LabelSelector, NameOrPattern};
 use crate::entity::{self, EntityError};
 use crate::policy::{Destination, PortRule};
@@ -20,7 +21,8 @@ impl Check<'_> {
             return Some(self.or_nothing(at, key, true, Destination::Nowhere));
         }
         if let Some(names) = &rule.to_fqdns {
-            let dns = |p: &PortRule| p.dns.is_some() || p.ports.iter().all(|p| p.low == 53 && p.high == 53);
+            let dns_ports = DnsPorts::of_profile(self.profile);
+            let dns = |rule: &PortRule| rule.dns.is_some() || rule.ports.iter().all(|ports| dns_ports.is_all_of(ports));
             if ports.iter().any(dns) {
                 self.say(
                     Code::DnsByName,

@@ -130,39 +130,23 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ApplicationNet
     let rules = every(rules.map(|(i, rule)| rule_of(check, list.index(i), rule, &mut listed)))?;
     let mut egress: Vec<Egress> = rules.into_iter().flatten().collect();
     if !listed.is_empty() {
-        // The filter answers these names and no other, whichever rule opens the way to the DNS service.
-        for rule in &mut egress {
-            if !matches!(rule.to, Destination::Names(_)) {
-                keep_to(&mut rule.ports, &listed);
-            }
-        }
-        let ports = [53].into_iter().flat_map(|port| ports_of(&[6, 17], port, port)).collect();
+        let ports: std::collections::BTreeSet<u16> =
+            check.profile.resolvers.iter().flat_map(|r| r.ports.iter().copied()).collect();
+        let ports = ports.into_iter().flat_map(|port| ports_of(&[6, 17], port, port)).collect();
         let ports = vec![PortRule { ports, dns: Some(listed) }];
         egress.push(Egress { to: Destination::Resolvers(ALL_RESOLVERS), ports });
     }
     Some(vec![Rule { subject, default_deny: true, egress, deny: Vec::new() }])
 }
 
-/// Rules that open port 53 open it for these names.
-fn keep_to(rules: &mut Vec<PortRule>, names: &[Pattern]) {
-    let mut dns: Vec<Ports> = Vec::new();
-    for rule in rules.iter_mut() {
-        rule.ports = rule.ports.iter().flat_map(|ports| without_dns(*ports, &mut dns)).collect();
-    }
-    rules.retain(|rule| !rule.ports.is_empty());
-    if !dns.is_empty() {
-        rules.push(PortRule { ports: dns, dns: Some(names.to_vec()) });
-    }
-}
-
-/// The ports below and above 53; that one goes to `dns`.
-fn without_dns(ports: Ports, dns: &mut Vec<Ports>) -> Vec<Ports> {
-    if ports.proto == 132 || !(ports.low..=ports.high).contains(&53) {
-        return vec![ports];
-    }
-    dns.push(Ports { low: 53, high: 53, ..ports });
-    let (below, above) = (Ports { high: 52, ..ports }, Ports { low: 54, ..ports });
-    [below, above].into_iter().filter(|p| p.low <= p.high).collect()
+/// The names of its rules, if there are some: the filter on the node answers these and no other, whichever rule opens the way to DNS.
+pub(crate) fn filter(rules: &[Rule]) -> Option<Vec<Pattern>> {
+    let names = rules.iter().flat_map(|rule| &rule.egress).filter_map(|egress| match &egress.to {
+        Destination::Names(patterns) => Some(patterns),
+        _ => None,
+    });
+    let names: Vec<Pattern> = names.flatten().cloned().collect();
+    (!names.is_empty()).then_some(names)
 }
 
 fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule, listed: &mut Vec<Pattern>) -> Option<Vec<Egress>> {

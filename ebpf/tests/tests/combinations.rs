@@ -186,7 +186,11 @@ fn raw_sockets_make_no_peers_row_57() {
     assert_eq!(node.counter("raw-transport"), 4);
     node.apply(&compile(&on_every_port()));
     assert_eq!(agent.tell(&format!("raw-packet {} 10.200.1.1", hex(&ping("10.200.1.1")))), "sent", "ping is no peer");
-    assert_eq!(agent.tell(&format!("raw-packet {} 127.0.0.1", hex(&ping("127.0.0.1")))), "sent", "nor that of a container's health check");
+    assert_eq!(
+        agent.tell(&format!("raw-packet {} 127.0.0.1", hex(&ping("127.0.0.1")))),
+        "sent",
+        "nor that of a container's health check"
+    );
 }
 
 /// An address of the link is another host's on another link, and no packet says which was meant.
@@ -215,7 +219,8 @@ fn a_namespace_serves_itself_row_61() {
     assert_eq!(agent.tell("server u 7001"), "ok");
     assert_eq!(agent.tell("udp-apart u 10.198.0.1 6009"), "ok");
     let script = format!("{} send-udp 9001 {CLIENT} 7001", kernel_tests::probe());
-    let mut peer = std::process::Command::new("ip").args(["netns", "exec", &node.netns("s"), "sh", "-c", &script]).spawn().unwrap();
+    let mut peer =
+        std::process::Command::new("ip").args(["netns", "exec", &node.netns("s"), "sh", "-c", &script]).spawn().unwrap();
     assert_eq!(agent.tell("echo-once u"), "replied");
     peer.wait().unwrap();
 }

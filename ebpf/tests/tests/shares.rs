@@ -61,9 +61,13 @@ fn what_rests_gives_way_row_39() {
     let (node, workload) = node("rests", &["ip-10-*.**.example.test", "ip-10-*.example.test"]);
     let mut agent = node.agent(&workload);
     assert_eq!(agent.tell("udp u"), "ok");
-    drop(node.start(&workload, &["flood", "10000"]).line());
-    node.settled();
-    let learned = node.pins.map("learned").unwrap().keys().unwrap();
+    let learned = || node.pins.map("learned").unwrap().keys().unwrap();
+    // Of what comes faster than the name server answers, a part is lost.
+    (0..20).take_while(|_| learned().len() <= 4000).for_each(|_| {
+        drop(node.start(&workload, &["flood", "10000"]).line());
+        node.settled();
+    });
+    let learned = learned();
     assert!(learned.len() > 4000, "{}", learned.len());
     for key in learned {
         let at = LearnedKey::read(&key).unwrap().addr;

@@ -212,6 +212,14 @@ fn verdict_tables_hold_in_the_kernel() {
                     got
                 }
                 Question::ReachChain(..) => continue, // below, by answers
+                Question::ReachAt(name, address, port) => {
+                    let v6 = Ipv6Addr::from(*address);
+                    let address = v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4);
+                    let taught = egress.teach(name, address);
+                    let got = egress.may_reach(image, address, *port);
+                    egress.forget(taught);
+                    got
+                }
                 Question::ReachAddress(address, port) => {
                     let v6 = Ipv6Addr::from(*address);
                     egress.may_reach(image, v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), *port)
