@@ -350,7 +350,7 @@ int fqdn_egress(struct __sk_buff *skb)
 	 * A stub of the workload's own is its own business; a resolver's address is like any other, on every port: behind the one
 	 * that is translated to the engine listens on another (bypass row 47).
 	 */
-	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && (!raw || is_icmp(&f)) && !resolver_entries(head->generation, &f.dest) &&
+	if (skb->ifindex == LOOPBACK_DEVICE && in_own_netns(sock, node) && (!raw || is_own_echo(&f)) && !resolver_entries(head->generation, &f.dest) &&
 	    !((dns || renamed || is_odd_loopback(&f.dest)) && is_strangers(skb, &f))) {
 		count(FQDN_COUNT_ALLOWED_LOCAL);
 		return PASS;

@@ -31,11 +31,6 @@ int fqdn_sock_create(struct bpf_sock *ctx)
 }
 
 /*
- * Refuses at once a connection whose SYN egress would drop in silence; a datagram that egress drops fails by itself. Whose
- * socket it is must be known from its storage: no helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to
- * egress.
- */
-/*
  * Somebody in the socket's namespace listens there, as far as the port goes: it may be an address of the namespace, which only egress
  * sees. Where it is not, and the workload itself listens on that port, egress drops the SYN in silence.
  */
@@ -62,6 +57,11 @@ static __noinline int is_heard_here(struct bpf_sock_addr *ctx, const union addre
 	return 1;
 }
 
+/*
+ * Refuses at once a connection whose SYN egress would drop in silence; a datagram that egress drops fails by itself. Whose
+ * socket it is must be known from its storage: no helper tells a socket's cgroup here (6.1 to 7.x). Unknown = left to
+ * egress.
+ */
 static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const union address *dest)
 {
 	const struct fqdn_image_head *head;
@@ -98,7 +98,7 @@ static __always_inline int judge_connection(struct bpf_sock_addr *ctx, const uni
 	enforced = job.binding->flags & FQDN_BINDING_ENFORCED;
 	if (!enforced && !(job.binding->flags & FQDN_BINDING_DENIES))
 		return PASS;
-	if (in_own_netns(sock, node) && (is_loopback(&f.dest) || is_heard_here(ctx, dest, f.dest_port)))
+	if (in_own_netns(sock, node) && (is_loopback(&f.dest) || is_any(&f.dest) || is_heard_here(ctx, dest, f.dest_port)))
 		return PASS;
 	if (begin(&job, head, cgroup, sock, &f))
 		return PASS;

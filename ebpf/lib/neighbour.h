@@ -49,7 +49,7 @@ static __noinline int has_file(struct __sk_buff *skb)
 
 /*
  * IPv6 lives by these (RFC 4861 section 7.1, RFC 3810 section 5). The kernel's own sockets never pass sock_create, and have no
- * file, so a socket that did or has is the workload's raw one: it may look for routers on the link, and say nothing of who is where
+ * file, so a socket that did or has is the workload's raw one: it may look for routers on the link, and say nothing of who is where, in no option either
  * (bypass row 59).
  */
 static __always_inline int is_neighbour_message(struct __sk_buff *skb, const struct flow *f, const struct fqdn_sock *sock, bool *forged)
@@ -67,7 +67,7 @@ static __always_inline int is_neighbour_message(struct __sk_buff *skb, const str
 	}
 	if (f->icmp_type != ND_ROUTER_SOLICIT && f->icmp_type != ND_NEIGHBOUR_SOLICIT && f->icmp_type != ND_NEIGHBOUR_ADVERT)
 		return 0;
-	*forged = (own && f->icmp_type != ND_ROUTER_SOLICIT) || (!stays_on_link(&f->dest) && (own || !probes_a_neighbour(skb, f)));
+	*forged = (own && (f->icmp_type != ND_ROUTER_SOLICIT || skb->len > f->payload + 8)) || (!stays_on_link(&f->dest) && (own || !probes_a_neighbour(skb, f)));
 	return f->hop_limit == 255 && !*forged;
 }
 

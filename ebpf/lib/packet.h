@@ -66,9 +66,10 @@ static __always_inline bool is_v4(const union address *a)
 	return a->half[0] == 0 && a->word[2] == bpf_htonl(0x0000ffff);
 }
 
-static __always_inline bool is_icmp(const struct flow *f)
+/* The kernel takes it for loopback, where one connects to it. */
+static __always_inline bool is_any(const union address *a)
 {
-	return f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6;
+	return a->half[0] == 0 && (a->half[1] == 0 || (is_v4(a) && a->word[3] == 0));
 }
 
 static __always_inline bool is_loopback(const union address *a)
@@ -82,7 +83,7 @@ static __always_inline bool is_loopback(const union address *a)
 static __always_inline void take_transport(const __u8 *head, struct flow *f, __u32 at)
 {
 	f->payload = at;
-	if (is_icmp(f))
+	if (f->proto == PROTO_ICMP || f->proto == PROTO_ICMPV6)
 		f->icmp_type = head[0];
 	if (f->proto != PROTO_TCP && f->proto != PROTO_UDP && f->proto != PROTO_SCTP)
 		return;

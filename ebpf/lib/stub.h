@@ -20,6 +20,24 @@ static __always_inline bool is_bound(struct bpf_sock *sk)
 	return false;
 }
 
+/* include/uapi/linux/icmp.h, icmpv6.h */
+#define ECHO_REQUEST 8
+#define ECHO_REPLY 0
+#define ECHO_REQUEST_V6 128
+#define ECHO_REPLY_V6 129
+
+/*
+ * A raw socket's ping of loopback, from loopback: the kernel answers whom the header names as the source, with all that the request
+ * held, by a socket of its own; and other types it obeys (a redirect moves the resolver's route).
+ */
+static __always_inline bool is_own_echo(const struct flow *f)
+{
+	if (!is_loopback(&f->source) || !is_loopback(&f->dest))
+		return false;
+	return f->proto == PROTO_ICMP ? f->icmp_type == ECHO_REQUEST || f->icmp_type == ECHO_REPLY :
+		f->proto == PROTO_ICMPV6 && (f->icmp_type == ECHO_REQUEST_V6 || f->icmp_type == ECHO_REPLY_V6);
+}
+
 /* Of loopback, but not where a container's neighbours serve each other: an engine puts its own name server there, on any port. */
 static __always_inline bool is_odd_loopback(const union address *a)
 {

@@ -131,11 +131,15 @@ fn a_translation_leads_to_no_stranger_row_56() {
     let (node, workload) = node("stranger");
     let image = kernel_tests::compile(&kernel_tests::web_policy(&["ip-10-*.example.test"]));
     fqdn_load::swap::apply(&node.pins, &image, kernel_tests::RESOLVER, &node.cgroup).unwrap();
-    nat(&node.netns("c"), "output", &["ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40053"]);
+    let to_engine = "ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:40053";
+    let to_sidecar = "ip daddr 127.0.0.12 udp dport 53 dnat to 127.0.0.1:8125";
+    nat(&node.netns("c"), "output", &[to_engine, to_sidecar]);
     let mut agent = node.agent(&workload);
     let _engine = node.serve_at("c", "127.0.0.11:40053");
     let _sidecar = node.serve_at("c", "127.0.0.1:8125");
-    assert_eq!(agent.tell("resolve secret.evil.test 127.0.0.11"), "EPERM");
+    for server in ["127.0.0.11", "127.0.0.12"] {
+        assert_eq!(agent.tell(&format!("resolve secret.evil.test {server}")), "EPERM", "{server}");
+    }
     assert_eq!(agent.tell("udp q"), "ok");
     assert_eq!(agent.tell("send q 127.0.0.11 40053"), "EPERM", "straight to it");
     assert_eq!(agent.tell("send q 127.0.0.1 8125"), "sent");

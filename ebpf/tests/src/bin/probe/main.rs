@@ -305,7 +305,7 @@ fn agent() {
                 // SAFETY: a plain system call; the descriptor is owned at once.
                 let fd = unsafe { libc::socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6) };
                 raw = Some(unsafe { OwnedFd::from_raw_fd(fd) });
-                send_icmp6(raw.as_ref().unwrap().as_raw_fd(), kind.parse().unwrap(), words.get(2) == Some(&"far"))
+                send_icmp6(raw.as_ref().unwrap().as_raw_fd(), kind.parse().unwrap(), words.get(2).copied().unwrap_or(""))
             }
             ["raw-open"] => {
                 // SAFETY: a plain system call; the descriptor is owned at once.
@@ -420,8 +420,10 @@ fn talk(address: &str, port: u16) -> String {
     stream.read_exact(&mut room).and_then(|()| stream.write_all(b"there")).map_or_else(|e| show(&e), |()| "talked".into())
 }
 
-fn send_icmp6(fd: i32, kind: u8, far: bool) -> String {
-    let message = [kind, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+fn send_icmp6(fd: i32, kind: u8, how: &str) -> String {
+    let far = how == "far";
+    let message = [kind, 0, 0, 0, 64, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 77];
+    let message = &message[..if kind == 133 && how != "option" { 8 } else { 16 }];
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &255i32.to_ne_bytes());
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32.to_ne_bytes());
     let to: Ipv6Addr = if far { "fd20::9".parse().unwrap() } else { "ff02::1".parse().unwrap() };
