@@ -287,8 +287,9 @@ fn agent() {
                     .and_then(|()| stream.read_exact(&mut room))
                     .map_or_else(|e| show(&e), |()| "echoed".into())
             }
-            ["listen", port] => {
-                listener = Some(TcpListener::bind(format!("0.0.0.0:{port}")).unwrap());
+            ["listen", at] => {
+                let at = if at.contains(':') { (*at).to_owned() } else { format!("0.0.0.0:{at}") };
+                listener = Some(TcpListener::bind(at).unwrap());
                 "ok".into()
             }
             ["accept-and-talk"] => {
