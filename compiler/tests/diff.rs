@@ -54,6 +54,7 @@ fn widened() {
         })
         .collect();
     let names = |more: &str| web(&format!("  egress: [{{toFQDNs: [{many}{more}]}}]"));
+    let server = "  egress: [{toCIDR: [192.0.2.53/32], toPorts: [{ports: [{port: \"53\"}], rules: {dns: [{matchName: a.b}]}}]}]";
     let ns_deny = policy("all", "", "  egress: [{}]");
     let cidr = "  egress: [{toCIDR: [203.0.113.0/24]}]\n  egressDeny: [{toEntities: [";
     let dns = |port: &str| {
@@ -75,6 +76,12 @@ fn widened() {
             web("  egress: [{toCIDR: [10.0.0.0/8]}]"),
         ),
         ("new-subject", ns_deny.clone(), format!("{ns_deny}{api}")),
+        ("server-no-longer-denied", web(&format!("{server}\n  egressDeny: [{{toCIDR: [192.0.2.53/32]}}]")), web(server)),
+        (
+            "name-no-longer-denied",
+            format!("{}\n  egressDeny: [{{toCIDR: [10.0.0.0/8]}}]\n", on_443("toFQDNs: [{matchName: a.b}], ").trim_end()),
+            on_443("toFQDNs: [{matchName: a.b}], "),
+        ),
         (
             "any-name",
             web("  egress: [{toPorts: [{ports: [{port: \"53\"}], rules: {dns: [{matchPattern: \"*\"}]}}]}]"),

@@ -10,7 +10,7 @@ use crate::difference::{Difference, difference};
 use crate::dump;
 use crate::labels::Selector;
 use crate::pattern::{Label, Pattern};
-use crate::ports::{Atom, atoms, atoms_text, holds};
+use crate::ports::{Atom, atoms, atoms_text, holds, touches};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One thing that is allowed in one image only.
@@ -327,9 +327,13 @@ impl Reads<'_, '_> {
             return vec![(0, u128::MAX)];
         }
         let near = self.to.subjects.iter().enumerate().filter(|(i, (other, ..))| *i == 0 || !other.seems_apart(self.selector));
-        let grants = near.flat_map(|(_, (_, _, grants))| grants).filter(|g| g.usage == REACH);
+        let grants = near.flat_map(|(_, (_, _, grants))| grants).filter(|g| g.usage != DENY);
         let mut ranges = Vec::new();
-        for grant in grants.filter(|g| holds(&self.to.ports[&g.ports], atom)) {
+        for grant in grants.filter(|g| touches(&self.to.ports[&g.ports], atom)) {
+            // Servers that may be asked: where the resolvers are no image says.
+            if grant.usage != REACH {
+                return vec![(0, u128::MAX)];
+            }
             if kind(self.to, grant) == abi::KIND_NAMES {
                 ranges.extend(learned_anywhere(self.to));
             } else {

@@ -15,6 +15,11 @@ pub(crate) fn holds(set: &[PortRange], (proto, low, high): Atom) -> bool {
     set.is_empty() || set.iter().any(|r| r.proto == proto && r.low <= low && high <= r.high)
 }
 
+/// Some port of the atom is in the set.
+pub(crate) fn touches(set: &[PortRange], (proto, low, high): Atom) -> bool {
+    set.is_empty() || set.iter().any(|r| r.proto == proto && r.low <= high && low <= r.high)
+}
+
 /// The ports of a set, cut where any of the others begins or ends; no ranges = every port of every protocol.
 pub(crate) fn atoms(ports: &[PortRange], cuts: &[&Vec<PortRange>]) -> Vec<Atom> {
     let mut whole: Vec<Atom> = ports.iter().map(|r| (r.proto, r.low, r.high)).collect();
