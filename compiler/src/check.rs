@@ -7,6 +7,7 @@ use crate::addresses::AddressSet;
 use crate::diagnostic::{Code, Findings};
 use crate::document::{self as doc, EgressDenyRule, EgressRule, LabelSelector, Operator, PolicyDocument};
 use crate::policy::{Deny, Destination, Egress, Profile, Rule};
+use crate::sets::Sets;
 use crate::source::{Source, Span};
 use crate::yaml::{Node, Step};
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector, check_word};
@@ -51,6 +52,7 @@ impl<'a> At<'a> {
 /// What the checks of one document need and find.
 pub(crate) struct Check<'a> {
     pub(crate) profile: &'a Profile,
+    pub(crate) sets: &'a Sets,
     /// Namespace of the policy, if it is in one.
     pub(crate) namespace: Option<String>,
     pub(crate) findings: &'a mut Findings,
@@ -90,15 +92,8 @@ fn is_object_name(name: &str) -> bool {
 }
 
 impl Check<'_> {
-    /// Version and names of an object; its namespace, `default_namespace` where it names none, is kept.
-    pub(crate) fn object(&mut self, at: At<'_>, version: &str, metadata: &doc::Metadata, scope: Scope<'_>) {
-        let have = at.node.get("apiVersion").and_then(Node::str).unwrap_or("");
-        if have != version {
-            let message = format!("`{}` is not known for this kind", have.escape_default());
-            let help = format!("write `{version}`");
-            self.say(Code::UnknownVersion, at, at.key("apiVersion").node.span, message, "not known", help);
-            self.findings.mend(at.key("apiVersion").node.span, version);
-        }
+    /// Names of an object; its namespace, that of `scope` where it names none, is kept.
+    pub(crate) fn object(&mut self, at: At<'_>, metadata: &doc::Metadata, scope: Scope<'_>) {
         let own = metadata.namespace.as_deref();
         self.namespace = match scope {
             Scope::Cluster => None,
@@ -114,7 +109,8 @@ impl Check<'_> {
         }
         if matches!(scope, Scope::Cluster) && own.is_some() {
             let span = at.key("metadata").name("namespace");
-            self.say(Code::UnknownKey, at, span, "a cluster-wide policy has no namespace", "remove it", "");
+            let help = "write a policy of a namespace, or select the namespace by its label";
+            self.say(Code::UnknownKey, at, span, "a cluster-wide policy has no namespace", "would not count", help);
         }
     }
 
@@ -133,14 +129,16 @@ impl Check<'_> {
     pub(crate) fn unsupported(&mut self, at: At<'_>, present: &[(&str, bool)]) {
         for (key, there) in present {
             if *there {
-                self.say(
-                    Code::Unsupported,
-                    at,
-                    at.name(key),
-                    format!("`{key}` cannot be enforced here"),
-                    "not supported",
-                    "remove it, or leave this policy to the CNI",
-                );
+                let help = match *key {
+                    "serverNames" | "http" | "kafka" | "l7" | "l7proto" | "terminatingTLS" | "originatingTLS" => {
+                        "names, addresses and ports are enforced here, not what is said there: leave this policy to the CNI, or \
+                         drop this line and allow whatever is said"
+                    }
+                    "toServices" | "toGroups" | "toNodes" => "leave this policy to the CNI, or leave out the whole rule",
+                    _ => "leave this policy to the CNI: without this key the rule would allow more",
+                };
+                let message = format!("`{key}` cannot be enforced here");
+                self.say(Code::Unsupported, at, at.name(key), message, "not supported", help);
             }
         }
     }
@@ -194,8 +192,10 @@ impl Check<'_> {
             }
         }
         let mut egress = Vec::new();
+        // The one empty rule is how default deny is written.
+        let denies_all = default_deny && rule.egress.as_ref().is_some_and(|list| list.len() == 1);
         for (i, entry) in rule.egress.iter().flatten().enumerate() {
-            egress.extend(self.egress(list.index(i), entry, default_deny));
+            egress.extend(self.egress(list.index(i), entry, default_deny, denies_all));
         }
         let list = at.key("egressDeny");
         let mut deny = Vec::new();
@@ -211,7 +211,7 @@ impl Check<'_> {
         let named = namespace_values(&subject);
         match (&self.namespace, named) {
             (Some(namespace), Some(values)) if values != [namespace.as_str()] => {
-                let help = format!("remove the namespace label, or put the policy into that namespace; it is in `{namespace}`");
+                let help = format!("it is in `{namespace}` and selects workloads of that: put it into the other namespace");
                 self.say(
                     Code::ForeignNamespace,
                     at,
@@ -251,7 +251,7 @@ impl Check<'_> {
             let key = namespace_key(&expression.key);
             let takes_values = matches!(expression.operator, Operator::In | Operator::NotIn);
             if takes_values == values.is_empty() {
-                let help = if takes_values { "add `values:`" } else { "remove `values:`" };
+                let help = if takes_values { "add `values:`" } else { "write `operator: In` where the value counts" };
                 self.say(Code::BadRequirement, at, at.key("operator").node.span, "operator and values do not fit", "here", help);
                 good = false;
             }
@@ -284,32 +284,37 @@ impl Check<'_> {
         }
     }
 
-    fn egress(&mut self, at: At<'_>, rule: &EgressRule, default_deny: bool) -> Option<Egress> {
+    fn egress(&mut self, at: At<'_>, rule: &EgressRule, default_deny: bool, denies_all: bool) -> Option<Egress> {
         self.unsupported(
             at,
             &[
                 ("toServices", rule.to_services.is_some()),
                 ("toGroups", rule.to_groups.is_some()),
                 ("toNodes", rule.to_nodes.is_some()),
-                ("toRequires", rule.to_requires.is_some()),
-                ("icmps", rule.icmps.is_some()),
+                ("toRequires", is_said(&rule.to_requires)),
+                ("icmps", is_said(&rule.icmps)),
                 ("authentication", rule.authentication.is_some()),
             ],
         );
-        self.one_kind(at)?;
         let mut ports = Vec::new();
         for (i, entry) in rule.to_ports.iter().flatten().enumerate() {
             ports.extend(self.port_rule(at.key("toPorts").index(i), entry));
         }
+        if self.one_kind(at).is_none() {
+            self.each_kind(at, rule);
+            return None;
+        }
+        let to = self.destination(at, rule, &ports)?;
         if rule.to_ports.as_ref().is_some_and(|p| !p.is_empty() && p.iter().all(|p| p.ports.as_ref().is_none_or(Vec::is_empty))) {
             self.say(Code::SelectsNothing, at, at.name("toPorts"), "`toPorts` names no port", "selects nothing", "");
             return Some(Egress { to: Destination::Nowhere, ports });
         }
-        let to = self.destination(at, rule, &ports)?;
         self.lint_ports(at, &to, &ports);
         if says_nothing(at.node) {
-            let label = if default_deny { "denies all" } else { "does nothing" };
-            self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", label, "");
+            if !denies_all {
+                let label = if default_deny { "adds nothing to the others" } else { "does nothing" };
+                self.say(Code::DenyAll, at, at.head(), "this rule allows nothing", label, "");
+            }
             return Some(Egress { to: Destination::Nowhere, ports });
         }
         Some(Egress { to, ports })
@@ -339,8 +344,8 @@ impl Check<'_> {
                 ("toServices", rule.to_services.is_some()),
                 ("toGroups", rule.to_groups.is_some()),
                 ("toNodes", rule.to_nodes.is_some()),
-                ("toRequires", rule.to_requires.is_some()),
-                ("icmps", rule.icmps.is_some()),
+                ("toRequires", is_said(&rule.to_requires)),
+                ("icmps", is_said(&rule.icmps)),
             ],
         );
         self.one_kind(at)?;
@@ -378,6 +383,11 @@ impl Check<'_> {
     }
 }
 
+/// Whether a field holds something: an empty list of conditions asks for none.
+pub(crate) fn is_said(value: &Option<serde_json::Value>) -> bool {
+    value.as_ref().is_some_and(|value| !value.as_array().is_some_and(Vec::is_empty))
+}
+
 /// No destination and no port.
 fn says_nothing(node: &Node) -> bool {
     let empty = |value: &Node| is_null(value) || matches!(&value.kind, crate::yaml::Kind::Sequence(items) if items.is_empty());
@@ -388,10 +398,11 @@ fn is_null(node: &Node) -> bool {
     matches!(node.kind, crate::yaml::Kind::Scalar(serde_yaml::Value::Null))
 }
 
-/// The namespace label is Kubernetes' whatever source is written.
+/// The namespace label is Kubernetes' whatever source is written; and every namespace bears its name as a label too
+/// (k8s.io/api/core/v1 LabelMetadataName), which Cilium gives to its pods.
 fn namespace_key(key: &str) -> String {
-    match key.strip_prefix("any:").unwrap_or(key) {
-        NAMESPACE => format!("k8s:{NAMESPACE}"),
+    match key.strip_prefix("any:").or_else(|| key.strip_prefix("k8s:")).unwrap_or(key) {
+        NAMESPACE | "io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name" => format!("k8s:{NAMESPACE}"),
         _ => key.to_owned(),
     }
 }

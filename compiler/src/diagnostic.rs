@@ -2,6 +2,8 @@
 
 use crate::source::{Source, Span};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 
 /// How much it matters.
@@ -26,10 +28,28 @@ impl Severity {
     }
 }
 
+impl Code {
+    /// Whether it says that something is missing: of a document that was read in part, that may be wrong.
+    pub(crate) fn speaks_of_absence(self) -> bool {
+        matches!(
+            self,
+            Code::MissingKey
+                | Code::NoSelector
+                | Code::NoDirection
+                | Code::NoSpec
+                | Code::OneOfNamePattern
+                | Code::BadRequirement
+                | Code::DnsPort
+                | Code::DefaultAllow
+                | Code::OrderedException
+        )
+    }
+}
+
 macro_rules! codes {
     ($( $name:ident $code:literal $severity:ident $doc:literal $( $wrong:literal => $right:literal )?; )*) => {
         /// Stable names of the findings.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs)]
         pub enum Code { $( $name ),* }
         impl Code {
@@ -137,7 +157,8 @@ codes! {
     DenyInside "deny-inside" Notice "Destinations inside the cluster are not known here: to deny some of them is left to the CNI.";
     DnsResolvers "dns-resolvers" Notice "A DNS rule without destination means the resolvers.";
     Ingress "ingress" Notice "Ingress rules are left to the CNI.";
-    OtherPolicy "other-policy" Notice "A Kubernetes NetworkPolicy is left to the CNI.";
+    OtherPolicy "other-policy" Notice "A Kubernetes NetworkPolicy is left to the CNI; a staged policy is enforced nowhere.";
+    RefusalWaits "refusal-waits" Notice "A refused query is answered with REFUSED, or not at all. Programs then ask the next server, or wait: musl for five seconds, glibc for ten. `nxdomain`, the default, and `nodata` end the question at once.";
 }
 
 /// One finding.
@@ -282,7 +303,13 @@ impl Findings {
         label: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let (message, label, help) = (message.into(), label.into(), help.into());
+        let (message, label, mut help) = (message.into(), label.into(), help.into());
+        let span = source.within(span);
+        let said = if code == Code::Syntax { source.lines_of(span) } else { span };
+        let text = source.text.get(said.start..said.end).filter(|text| text.len() < 400).unwrap_or("");
+        if code.severity() == Severity::Error && (text.contains("{{") || text.contains("${")) {
+            help = "this is a template: render it first, and give what comes out".into();
+        }
         self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help, fix: None });
     }
 
@@ -307,6 +334,38 @@ impl Findings {
     /// How many of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.0.iter().filter(|d| d.severity() == severity).count()
+    }
+
+    /// Of what is true of many rules for one reason, the first is kept, with a count.
+    pub(crate) fn fold(&mut self) {
+        let mut first: HashMap<(Code, String), usize> = HashMap::new();
+        let mut more: HashMap<usize, usize> = HashMap::new();
+        let mut kept: Vec<Diagnostic> = Vec::with_capacity(self.0.len());
+        self.sort();
+        for finding in self.0.drain(..) {
+            let reason = match finding.code {
+                Code::Ingress | Code::InCluster | Code::DenyInside | Code::NotLogged | Code::OtherPolicy => String::new(),
+                Code::Apex => finding.message.clone(),
+                _ => {
+                    kept.push(finding);
+                    continue;
+                }
+            };
+            match first.entry((finding.code, reason)) {
+                Entry::Occupied(at) => *more.entry(*at.get()).or_default() += 1,
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push(finding);
+                }
+            }
+        }
+        for (at, count) in more {
+            let finding = &mut kept[at];
+            if finding.code != Code::Apex {
+                let _ = write!(finding.message, " ({count} more like it)");
+            }
+        }
+        self.0 = kept;
     }
 
     /// By file and place.

@@ -14,6 +14,7 @@ pub mod ovn;
 
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
+use crate::dialect::ordered::To;
 use crate::document::LabelSelector;
 use crate::policy::Ports;
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
@@ -87,6 +88,16 @@ impl Check<'_> {
         Some(subject)
     }
 
+    /// What pods a rule means: the resolvers', and others of which nothing is known here. What allows the resolvers says enough; a
+    /// denial may mean others as well.
+    fn pods_meant(&self, selector: &Selector, allow: bool) -> Vec<To> {
+        match (self.resolvers_of(selector), allow) {
+            (0, _) => vec![To::Inside],
+            (mask, true) => vec![To::Resolvers(mask)],
+            (mask, false) => vec![To::Resolvers(mask), To::Inside],
+        }
+    }
+
     /// A protocol's name, as Kubernetes spells it.
     fn protocol(&mut self, at: At<'_>, text: &str) -> Option<u16> {
         match text {
@@ -96,6 +107,10 @@ impl Check<'_> {
             _ => {
                 let message = format!("`{}` is no protocol that can be enforced here", text.escape_default());
                 self.say(Code::WrongValue, at, at.node.span, message, "here", "one of: TCP, UDP, SCTP");
+                let upper = text.to_ascii_uppercase();
+                if ["TCP", "UDP", "SCTP"].contains(&upper.as_str()) {
+                    self.findings.mend(at.node.span, upper);
+                }
                 None
             }
         }

@@ -31,7 +31,7 @@ pub struct Metadata {
     pub name: String,
     /// Its namespace; a CiliumClusterwideNetworkPolicy has none.
     pub namespace: Option<String>,
-    /// Not read.
+    /// Of a kept set: what rules mean it by. Of a policy not read.
     pub labels: Option<BTreeMap<String, String>>,
     /// Not read.
     pub annotations: Option<BTreeMap<String, String>>,
@@ -195,10 +195,10 @@ pub struct CidrRule {
     pub cidr: Option<String>,
     /// Prefixes inside it that are left out.
     pub except: Option<Vec<String>>,
-    /// Refused.
-    pub cidr_group_ref: Option<Any>,
-    /// Refused.
-    pub cidr_group_selector: Option<Any>,
+    /// The CiliumCIDRGroup of this name, instead of a prefix.
+    pub cidr_group_ref: Option<String>,
+    /// The CiliumCIDRGroups with these labels, instead of a prefix.
+    pub cidr_group_selector: Option<LabelSelector>,
 }
 
 /// Ports, and for DNS the names.

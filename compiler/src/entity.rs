@@ -8,7 +8,10 @@ use fqdn_image::tables::Locality;
 pub const GROUPS: &[&str] = &["cluster", "health", "host", "ingress", "init", "kube-apiserver", "remote-node", "unmanaged"];
 
 /// Entities that are known in any case.
-pub const BUILT_IN: &[&str] = &["all", "world", "world-ipv4", "world-ipv6"];
+pub const BUILT_IN: &[&str] = &["all", "none", "world"];
+
+/// Words of Cilium's agent that the enumeration of its CRD does not have: no cluster takes a policy with one.
+pub const OF_ONE_FAMILY: &[(&str, &str)] = &[("world-ipv4", "0.0.0.0/0"), ("world-ipv6", "::/0")];
 
 /// Why an entity means no addresses here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +32,10 @@ pub fn addresses(name: &str, profile: &Profile) -> Result<Option<AddressSet>, En
         "none" => Ok(None),
         "all" if profile.delegate => group(&everything, &[], Locality::Any),
         "all" => group(&everything, &profile.cluster, Locality::Any),
-        "world" | "world-ipv4" | "world-ipv6" => {
+        "world" => {
             let mut holes = profile.inside();
             holes.extend([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6]);
-            let cidrs = match name {
-                "world-ipv4" => &everything[..1],
-                "world-ipv6" => &everything[1..],
-                _ => &everything[..],
-            };
-            group(cidrs, &holes, Locality::Elsewhere)
+            group(&everything, &holes, Locality::Elsewhere)
         }
         _ if !GROUPS.contains(&name) => Err(EntityError::Unknown),
         _ if profile.entities.contains_key(name) => group(&profile.entities[name], &[], Locality::Any),

@@ -22,9 +22,11 @@ pub mod dns_ports;
 pub mod document;
 pub mod entity;
 pub mod eval;
+mod kind;
 pub mod lint;
 pub mod lower;
 pub mod mend;
+mod misplaced;
 pub mod order;
 pub mod overlap;
 pub mod plan;
@@ -33,6 +35,8 @@ pub mod profile;
 pub mod read;
 pub mod sarif;
 pub mod schema;
+pub mod sets;
+pub mod shape;
 pub mod source;
 pub mod typed;
 pub mod verdicts;
@@ -58,7 +62,7 @@ pub struct Compiled {
     pub skipped: usize,
 }
 
-/// The profile of a text, or the defaults.
+/// The profile of a text, or the defaults. INVARIANT: with an error among the findings it serves to find more of them only.
 pub fn load_profile(source: Option<&Source>, findings: &mut Findings) -> Option<Profile> {
     let Some(source) = source else { return Some(profile::default()) };
     let documents = yaml::parse(source, findings);
@@ -68,8 +72,11 @@ pub fn load_profile(source: Option<&Source>, findings: &mut Findings) -> Option<
         }
         return None;
     };
-    let typed = schema::read::<ProfileDocument>(source, document, findings)?;
-    profile::check(source, &document.root, &typed, findings)
+    let filled = shape::read::<ProfileDocument>(source, document, findings)?;
+    let before = findings.0.len();
+    let profile = profile::check(source, &filled.root, &filled.value, findings);
+    filled.keep_certain(findings, before);
+    Some(profile)
 }
 
 /// Everything up to the rules; `None` if a finding stops it.

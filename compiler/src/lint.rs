@@ -81,7 +81,6 @@ impl Check<'_> {
         let mut texts: HashSet<&str> = HashSet::with_capacity(patterns.len());
         let twice: Vec<bool> = patterns.iter().map(|pattern| !texts.insert(pattern.text())).collect();
         let wide = Wide::of(patterns);
-        let mut without_apex: Vec<(usize, &Pattern)> = Vec::new();
         for (i, pattern) in patterns.iter().enumerate() {
             let place = || list.index(i);
             let shown = pattern.text();
@@ -100,7 +99,9 @@ impl Check<'_> {
             if let Some(wider) = wide.covering(pattern) {
                 let at = place();
                 let message = format!("`{shown}` is covered by `{wider}` in the same list");
-                self.say(Code::Shadowed, at, at.head(), message, "adds nothing", "remove it");
+                // Whoever listed both may have meant the narrow one.
+                let help = format!("keep one: this entry allows less, `{wider}` allows both");
+                self.say(Code::Shadowed, at, at.head(), message, "adds nothing", help);
             }
             if let Some(why) = too_broad(pattern) {
                 let at = place();
@@ -115,32 +116,24 @@ impl Check<'_> {
             } else if let Some(resolver) = private_dns(pattern) {
                 let at = place();
                 let message = format!("`{shown}` allows the public resolver {resolver}");
-                self.say(Code::PrivateDns, at, at.head(), message, "any name can be asked there", "leave it out");
+                let help = if shown.contains('*') { "name the hosts that are needed" } else { "leave it out" };
+                self.say(Code::PrivateDns, at, at.head(), message, "any name can be asked there", help);
             } else if let Some(shared) = shared(pattern) {
                 let at = place();
                 let message = format!("addresses below {shared} serve many customers");
                 let help = "whoever has a name there is reachable as well";
                 self.say(Code::SharedAddresses, at, at.head(), message, "shared addresses", help);
             }
-            if apex(pattern).is_some_and(|apex| !texts.contains(apex) && psl::suffix_str(apex) != Some(apex)) {
-                without_apex.push((i, pattern));
+            if let Some(apex) = apex(pattern).filter(|_| own_language && !twice[i])
+                && !texts.contains(apex)
+                && psl::suffix_str(apex) != Some(apex)
+                && Pattern::parse_name(apex).is_ok_and(|name| wide.covering(&name).is_none())
+            {
+                let at = place();
+                let message = format!("`{shown}` does not match `{apex}` itself");
+                let help = format!("add `matchName: {apex}` if it is meant");
+                self.say(Code::Apex, at, at.head(), message, "names below it only", help);
             }
-        }
-        if let [(first, pattern), rest @ ..] = without_apex.as_slice()
-            && own_language
-        {
-            let at = list.index(*first);
-            let more = if rest.is_empty() { String::new() } else { format!(", nor {} more like it their own", rest.len()) };
-            let apex = apex(pattern).unwrap_or("");
-            let message = format!("`{}` does not match `{apex}` itself{more}", pattern.text());
-            self.say(
-                Code::Apex,
-                at,
-                at.head(),
-                message,
-                "names below it only",
-                format!("add `matchName: {apex}` if it is meant"),
-            );
         }
     }
 
@@ -224,14 +217,35 @@ fn literal_tail(pattern: &Pattern) -> Option<&str> {
     Some(text[star..].split_once('.').map_or("", |(_, tail)| tail))
 }
 
+/// Public suffixes below domains that are none themselves: whoever names such a domain with wildcards names everyone below the
+/// suffix too. The list of publicsuffix.org cannot be asked from above; these are the great clouds'.
+const LOWER_SUFFIXES: &[&str] = &[
+    "a.run.app",
+    "blob.core.windows.net",
+    "execute-api.us-east-1.amazonaws.com",
+    "s3.amazonaws.com",
+    "s3.cn-north-1.amazonaws.com.cn",
+    "s3.dualstack.us-east-1.amazonaws.com",
+    "s3.us-east-1.amazonaws.com",
+    "web.core.windows.net",
+];
+
 fn too_broad(pattern: &Pattern) -> Option<String> {
+    let text = pattern.text();
+    if text != "*" && !text.contains('.') {
+        return None; // names of a single label: nobody registers them
+    }
     let tail = literal_tail(pattern)?;
     if tail.is_empty() {
         return Some("matches names under every domain".into());
     }
-    let public = psl::suffix(tail.as_bytes()).filter(|suffix| suffix.is_known() && suffix.as_bytes() == tail.as_bytes())?;
-    let _ = public;
-    Some(format!("matches names of everyone under the public suffix `{tail}`"))
+    let suffix = psl::suffix(tail.as_bytes());
+    if suffix.is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == tail.as_bytes()) {
+        return Some(format!("matches names of everyone under the public suffix `{tail}`"));
+    }
+    let anybody = |suffix: &&&str| WireName::parse(&format!("x.{suffix}")).is_ok_and(|name| pattern.matches(&name));
+    let below = LOWER_SUFFIXES.iter().filter(|suffix| suffix.len() > tail.len() && suffix.ends_with(tail)).find(anybody);
+    below.map(|suffix| format!("matches names of everyone under the public suffix `{suffix}`"))
 }
 
 fn private_dns(pattern: &Pattern) -> Option<&'static str> {
@@ -305,7 +319,7 @@ fn same_selector(policies: &[Policy], places: &[Named], findings: &mut Findings)
     let mut first: HashMap<&Selector, usize> = HashMap::new();
     for (number, policy) in policies.iter().enumerate() {
         let mut told = false;
-        for rule in &policy.rules {
+        for rule in policy.rules.iter().filter(|rule| rule.default_deny || !rule.egress.is_empty() || !rule.deny.is_empty()) {
             let other = *first.entry(&rule.subject).or_insert(number);
             if other != number && !told {
                 told = true;
@@ -335,10 +349,16 @@ fn no_way_to_ask(policies: &[Policy], dns_ports: &DnsPorts, places: &[Named], fi
         } else {
             format!("`{}` allows `{pattern}`, and no rules.dns lets its workloads ask for it", policy.id)
         };
-        let help = if policy.id.contains(':') {
-            "add a CiliumNetworkPolicy that lets them ask: `toEndpoints` for the DNS service, port 53, `rules: {dns: [...]}`"
-        } else {
-            "add a rule with `toEndpoints` for the DNS service, port 53 and `rules: {dns: [...]}`"
+        let help = match policy.id.split_once(':').map(|(kind, _)| kind) {
+            None => "add a rule with `toEndpoints` for the DNS service, port 53 and `rules: {dns: [...]}`",
+            Some("NetworkPolicy" | "GlobalNetworkPolicy") => {
+                "add a rule that allows UDP and TCP to `destination: {selector: \"k8s-app == 'kube-dns'\", ports: [53]}`, with the \
+                 namespace of the DNS service"
+            }
+            Some("ClusterNetworkPolicy") => "add a rule that accepts UDP and TCP port 53 `to` the pods of the DNS service",
+            Some(_) => {
+                "add a CiliumNetworkPolicy that lets them ask: `toEndpoints` for the DNS service, port 53, `rules: {dns: [...]}`"
+            }
         };
         findings.at(Code::NoDns, source, *span, message, "will never be resolved", help);
     }
@@ -373,16 +393,25 @@ mod tests {
 
     #[test]
     fn tables_are_sorted() {
-        assert!(PRIVATE_DNS.is_sorted() && SHARED.is_sorted());
+        assert!(PRIVATE_DNS.is_sorted() && SHARED.is_sorted() && LOWER_SUFFIXES.is_sorted());
+        for suffix in LOWER_SUFFIXES {
+            assert!(
+                psl::suffix(suffix.as_bytes()).is_some_and(|s| s.is_known() && s.as_bytes() == suffix.as_bytes()),
+                "{suffix}"
+            );
+        }
     }
 
     #[test]
     fn wide_patterns() {
         let broad = |text: &str| too_broad(&Pattern::parse(text).unwrap()).is_some();
-        for text in ["*", "*.com", "**.co.uk", "api-*.github.io", "*.*.com", "www.*"] {
+        for text in ["*", "*.com", "**.co.uk", "api-*.github.io", "*.*.com", "www.*", "**.amazonaws.com", "*.blob.*.windows.net"]
+        {
             assert!(broad(text), "{text}");
         }
-        for text in ["example.com", "*.example.com", "com", "**.example.co.uk", "*.internal.corp-x"] {
+        for text in
+            ["example.com", "*.example.com", "com", "**.example.co.uk", "*.internal.corp-x", "foo*", "b.s3.*.amazonaws.com"]
+        {
             assert!(!broad(text), "{text}");
         }
     }

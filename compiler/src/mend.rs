@@ -1,6 +1,6 @@
 //! A fix is offered only if it mends: the text is read again with it, and nothing may be wrong with the line then.
 
-use crate::diagnostic::{Code, Findings, Severity};
+use crate::diagnostic::{Code, Diagnostic, Findings, Severity};
 use crate::policy::Profile;
 use crate::read;
 use crate::source::Source;
@@ -31,10 +31,14 @@ pub fn verify(findings: &mut Findings, namespace: &str, profile: &Profile) {
             let worse = |code: Code| {
                 left.0.iter().filter(|d| d.code == code).count() > findings.0.iter().filter(|d| d.code == code).count()
             };
+            let known = |d: &Diagnostic| findings.0.iter().any(|before| before.code == d.code && before.message == d.message);
             let still = left.0.iter().any(|d| {
+                // Another version has other keys: all of them must be right.
+                let elsewhere = finding.code == Code::UnknownVersion && !known(d);
+                let here = line(d.span.start) == line(fix.span.start);
                 d.severity() == Severity::Error
-                    && d.span.start <= fix.span.start + fix.text.len()
-                    && line(d.span.start) == line(fix.span.start)
+                    && (here || elsewhere)
+                    && (elsewhere || d.span.start <= fix.span.start + fix.text.len() || !known(d))
             });
             !still && !worse(finding.code) && !worse(Code::Syntax) && !worse(Code::DuplicateKey)
         })

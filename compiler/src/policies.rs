@@ -140,7 +140,8 @@ pub(crate) fn check(input: &PolicyInput, format: Format) -> Outcome {
     match format {
         Format::Human => {
             print_findings(&mut out, &findings, io::stdout().is_terminal())?;
-            writeln!(out, "{} in {} files", tally(&findings), sources.len())?;
+            let files = if sources.len() == 1 { "file" } else { "files" };
+            writeln!(out, "{} in {} {files}", tally(&findings), sources.len())?;
         }
         Format::Json => {
             let list: Vec<serde_json::Value> = findings.0.iter().map(fqdnc::diagnostic::Diagnostic::json).collect();
@@ -200,7 +201,7 @@ fn run_table(path: &Path, findings: &mut Findings, rows: &mut usize) -> Result<V
     let input = files::policies(&[folder], &mut quiet).map_err(Failure)?;
     let compiled = fqdnc::compile(&input.sources, &profile, "default", &mut quiet);
     findings.0.extend(quiet.0.into_iter().filter(|d| d.severity() == Severity::Error));
-    let Some(compiled) = compiled else { return Ok(Vec::new()) };
+    let Some(compiled) = compiled.filter(|_| !findings.refused()) else { return Ok(Vec::new()) };
     let image = Image::decode(compiled.bytes).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
     let mut wrong = Vec::new();
     for row in &table.rows {

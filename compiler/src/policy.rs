@@ -113,6 +113,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether traffic inside the cluster is the CNI's: a profile says so, and says which prefixes are inside.
+    pub fn leaves_inside(&self) -> bool {
+        self.given && self.delegate && !self.cluster.is_empty()
+    }
+
     /// What neither a prefix nor an entity covers: the cluster's prefixes and its nodes.
     pub fn inside(&self) -> Vec<Cidr> {
         let nodes = ["host", "remote-node"].into_iter().filter_map(|name| self.entities.get(name)).flatten();

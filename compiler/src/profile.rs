@@ -23,10 +23,9 @@ pub fn default() -> Profile {
     ]
     .into_iter()
     .filter_map(|(namespace, labels, port)| {
-        let all = format!("{labels},io.cilium.k8s.policy.cluster=default");
         Some(Resolver {
             name: format!("{namespace}/{labels}"),
-            labels: Labels::parse(&all, namespace).ok()?,
+            labels: labels_of(labels, namespace).ok()?,
             addresses: Vec::new(),
             ports: vec![port],
         })
@@ -49,9 +48,16 @@ pub fn default() -> Profile {
     profile
 }
 
-/// The profile that a document describes.
-pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings: &mut Findings) -> Option<Profile> {
-    let before = findings.0.len();
+/// The labels of resolvers' pods, with those that every pod bears: its cluster's in Cilium, its orchestrator's in Calico.
+fn labels_of(text: &str, namespace: &str) -> Result<Labels, String> {
+    let every = ["io.cilium.k8s.policy.cluster=default", "projectcalico.org/orchestrator=k8s"];
+    let written = |label: &&str| label.split_once('=').is_some_and(|(key, _)| text.split(',').any(|pair| pair.starts_with(key)));
+    let all: Vec<&str> = every.into_iter().filter(|label| !written(label)).chain([text]).collect();
+    Labels::parse(&all.join(","), namespace)
+}
+
+/// The profile that a document describes, as far as it is right.
+pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings: &mut Findings) -> Profile {
     let at = |path: &[Step<'_>]| root.span_of(path);
     if document.api_version != "fqdn.policy/v1" {
         findings.at(
@@ -97,7 +103,7 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         for (i, entry) in entries.iter().enumerate() {
             let path = [Step::Key("resolvers"), Step::Index(i)];
             let texts: Vec<String> = entry.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let labels = Labels::parse(&texts.join(","), &entry.namespace).unwrap_or_else(|why| {
+            let labels = labels_of(&texts.join(","), &entry.namespace).unwrap_or_else(|why| {
                 findings.at(Code::BadLabel, source, at(&path), why, "in this entry", "");
                 Labels::default()
             });
@@ -168,12 +174,16 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
     profile.chain = document.cnames == Some(Cnames::Chain);
     profile.updates = document.updates.unwrap_or(false);
     profile.refuse = document.refuse.unwrap_or_default();
+    if matches!(profile.refuse, Refuse::Refused | Refuse::Drop) {
+        let message = "a query refused like this is asked again, or waited for";
+        let help = "`nxdomain` and `nodata` end it at once";
+        findings.at(Code::RefusalWaits, source, at(&[Step::Key("refuse")]), message, "seconds for each name", help);
+    }
     if let Some(texts) = &document.never_learn {
         profile.never_learn = list("neverLearn", texts, &[Step::Key("neverLearn")], findings);
     }
     describe(&mut profile);
-    let refused = findings.0[before..].iter().any(|d| d.severity() == crate::diagnostic::Severity::Error);
-    (!refused).then_some(profile)
+    profile
 }
 
 fn seconds(text: &str) -> Option<u32> {

@@ -1,17 +1,16 @@
-//! JSON Schemas from the document types, and shape errors from the schemas, all of a document in one run.
+//! JSON Schemas from the document types. What a text breaks of them is `shape`'s to say.
 
-use crate::diagnostic::{Code, Findings};
+use crate::diagnostic::Findings;
 use crate::dialect::calico::CalicoPolicy;
 use crate::dialect::eks::ApplicationNetworkPolicy;
 use crate::dialect::gke::FqdnNetworkPolicy;
 use crate::dialect::network_policy_api::ClusterNetworkPolicy;
 use crate::dialect::ovn::EgressFirewall;
 use crate::document::{PolicyDocument, ProfileDocument, VerdictsDocument};
-use crate::source::{Source, Span};
-use crate::yaml::{Document, Node, Step};
-use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::paths::LocationSegment;
-use jsonschema::{ValidationError, Validator};
+use crate::sets::{CidrGroup, NetworkSet};
+use crate::source::Source;
+use crate::yaml::Document;
+use jsonschema::Validator;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -20,6 +19,8 @@ use std::sync::OnceLock;
 pub trait Shape: DeserializeOwned + schemars::JsonSchema + 'static {
     /// File under schemas/, without `.schema.json`.
     const NAME: &'static str;
+    /// Where the schema is kept.
+    fn own() -> &'static OnceLock<Value>;
     /// Where the compiled schema is kept.
     fn cell() -> &'static OnceLock<Option<Validator>>;
 }
@@ -28,6 +29,10 @@ macro_rules! shapes {
     ($( $type:ty = $name:literal; )*) => {
         $( impl Shape for $type {
             const NAME: &'static str = $name;
+            fn own() -> &'static OnceLock<Value> {
+                static OWN: OnceLock<Value> = OnceLock::new();
+                &OWN
+            }
             fn cell() -> &'static OnceLock<Option<Validator>> {
                 static CELL: OnceLock<Option<Validator>> = OnceLock::new();
                 &CELL
@@ -47,6 +52,8 @@ shapes! {
     CalicoPolicy = "calico";
     ApplicationNetworkPolicy = "eks";
     EgressFirewall = "ovn";
+    NetworkSet = "calico-set";
+    CidrGroup = "cidr-group";
 }
 
 /// The schema of a type, without nulls: an absent field is absent.
@@ -54,6 +61,11 @@ pub fn schema_of<T: Shape>() -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     without_null(&mut schema);
     schema
+}
+
+/// The schema of a type, made once.
+pub(crate) fn of<T: Shape>() -> &'static Value {
+    T::own().get_or_init(schema_of::<T>)
 }
 
 fn without_null(schema: &mut Value) {
@@ -81,69 +93,10 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-/// Fills the type, or reports every error of shape.
-pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findings) -> Option<T> {
-    let root = &document.root;
-    for (span, text) in &document.ambiguous {
-        let message = format!("`{text}` is a boolean to some readers and a text to others");
-        let help = format!("write \"{text}\", or true or false where a boolean is meant");
-        findings.at(Code::AmbiguousScalar, source, *span, message, "quote it", help);
-        findings.mend(*span, format!("\"{text}\""));
-    }
-    // INVARIANT: what fills the type also satisfies the schema, which is made from the type; so the schema is asked
-    // only where filling fails, and then says all that is wrong, not the first of it.
-    let before = findings.0.len();
-    no_nulls(source, root, findings);
-    if findings.0.len() > before {
-        return None;
-    }
-    let error = match T::deserialize(root.as_ref()) {
-        Ok(typed) => return document.ambiguous.is_empty().then_some(typed),
-        Err(error) => error,
-    };
-    let before = findings.0.len();
-    let value = serde_json::to_value(root.value()).ok()?;
-    let validator = validator::<T>()?;
-    for error in validator.iter_errors(&value) {
-        report(source, root, &error, findings);
-    }
-    if findings.0.len() == before && document.ambiguous.is_empty() {
-        findings.at(Code::WrongValue, source, root.span, error.to_string(), "in this document", "");
-    }
-    None
-}
-
-/// Lists of destinations that may be empty in this way: they select nothing.
-const MAY_BE_NULL: &[&str] = &["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities"];
-
-/// A key without a value is dropped by some readers and read as an empty value by others.
-fn no_nulls(source: &Source, node: &Node, findings: &mut Findings) {
-    match &node.kind {
-        crate::yaml::Kind::Mapping(pairs) => {
-            for (key, span, value) in pairs.iter().filter(|(key, _, _)| !matches!(key.as_str(), "status" | "metadata")) {
-                if value.is_null() && !MAY_BE_NULL.contains(&key.as_str()) {
-                    let message = format!("`{}` has no value", key.escape_default());
-                    findings.at(
-                        Code::WrongValue,
-                        source,
-                        *span,
-                        message,
-                        "nothing follows",
-                        "remove the key, or give it a value",
-                    );
-                }
-                no_nulls(source, value, findings);
-            }
-        }
-        crate::yaml::Kind::Sequence(items) => items.iter().for_each(|item| no_nulls(source, item, findings)),
-        crate::yaml::Kind::Scalar(_) => {}
-    }
-}
-
 /// The compiled schema of a type.
-fn validator<T: Shape>() -> Option<&'static Validator> {
+pub(crate) fn validator<T: Shape>() -> Option<&'static Validator> {
     let compiled = || {
-        let mut schema = schema_of::<T>();
+        let mut schema = of::<T>().clone();
         plain_enums(&mut schema);
         jsonschema::validator_for(&schema).ok()
     };
@@ -190,171 +143,11 @@ pub fn agrees(source: &Source) -> Result<(), String> {
         one::<CalicoPolicy>(&document)?;
         one::<ApplicationNetworkPolicy>(&document)?;
         one::<EgressFirewall>(&document)?;
+        one::<NetworkSet>(&document)?;
+        one::<CidrGroup>(&document)?;
     }
     Ok(())
 }
-
-fn report(source: &Source, root: &Node, error: &ValidationError<'_>, findings: &mut Findings) {
-    let segments: Vec<LocationSegment<'_>> = error.instance_path().iter().collect();
-    let path: Vec<Step<'_>> = segments
-        .iter()
-        .map(|segment| match segment {
-            LocationSegment::Property(key) => Step::Key(key),
-            LocationSegment::Index(index) => Step::Index(*index),
-        })
-        .collect();
-    let span = root.span_of(&path);
-    let name = path.iter().rev().find_map(|s| if let Step::Key(key) = s { Some(*key) } else { None }).unwrap_or("document");
-    let name = name.escape_default();
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let holder = root.find(&path).unwrap_or(root);
-            for key in unexpected {
-                let at = holder.key_span(key).unwrap_or(span);
-                let help = match nearest(key).filter(|near| near != key) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if key.eq_ignore_ascii_case("toFQDNs") => {
-                        "a denial by name fails open; deny by prefix, allow by name".into()
-                    }
-                    None => "remove it".to_owned(),
-                };
-                findings.at(
-                    Code::UnknownKey,
-                    source,
-                    at,
-                    format!("unknown key `{}` in `{name}`", key.escape_default()),
-                    "not part of the policy language",
-                    help,
-                );
-                if let Some(near) = nearest(key).filter(|near| near != key) {
-                    findings.mend(at, near);
-                }
-            }
-        }
-        ValidationErrorKind::Required { property } => {
-            let property = property.as_str().unwrap_or("?");
-            let head = Span { start: span.start, end: (span.start + 1).min(span.end) };
-            findings.at(
-                Code::MissingKey,
-                source,
-                head,
-                format!("`{property}` is missing in `{name}`"),
-                "in this mapping",
-                format!("add `{property}:`"),
-            );
-        }
-        ValidationErrorKind::Type { kind } => {
-            let want = match kind {
-                TypeKind::Single(kind) => kind.to_string(),
-                TypeKind::Multiple(kinds) => kinds.iter().map(|k| k.to_string()).collect::<Vec<_>>().join(" or "),
-            };
-            let text = source.text.get(span.start..span.end).unwrap_or("").lines().next().unwrap_or("").trim();
-            let help = match want.as_str() {
-                "string" if text.len() < 40 && !text.is_empty() => format!("quote it: \"{}\"", text.escape_default()),
-                "array" => "write a list: `- ...`".into(),
-                _ => String::new(),
-            };
-            findings.at(
-                Code::WrongType,
-                source,
-                span,
-                format!("`{name}` must be {}", spoken(&want)),
-                format!("not {}", spoken(&want)),
-                help,
-            );
-            if want == "string" && text.len() < 40 && !text.is_empty() && !text.contains(['[', '{', '-', '"']) {
-                findings.mend(Span { start: span.start, end: span.start + text.len() }, format!("\"{text}\""));
-            }
-        }
-        ValidationErrorKind::Enum { options } => {
-            let options: Vec<String> =
-                options.as_array().into_iter().flatten().filter_map(|o| o.as_str().map(str::to_owned)).collect();
-            findings.at(
-                Code::WrongValue,
-                source,
-                span,
-                format!("`{name}` cannot be this"),
-                "not one of the values",
-                format!("one of: {}", options.join(", ")),
-            );
-        }
-        ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
-            findings.at(
-                Code::WrongValue,
-                source,
-                span,
-                format!("`{name}` cannot be this"),
-                "not one of the values",
-                "see `fqdnc schema`",
-            );
-        }
-        _ => findings.at(Code::WrongValue, source, span, format!("`{name}`: {error}"), "here", ""),
-    }
-}
-
-fn spoken(kind: &str) -> &str {
-    match kind {
-        "string" => "a string",
-        "array" => "a list",
-        "object" => "a mapping",
-        "boolean" => "true or false",
-        "integer" => "a whole number",
-        other => other,
-    }
-}
-
-/// The key of the schema that is spelt most like this one.
-fn nearest(key: &str) -> Option<String> {
-    KEYS.iter()
-        .map(|known| (distance(&key.to_lowercase(), &known.to_lowercase()), *known))
-        .filter(|(d, _)| *d <= 2)
-        .min()
-        .map(|(_, k)| k.to_owned())
-}
-
-const KEYS: &[&str] = &[
-    "endpointSelector",
-    "nodeSelector",
-    "ingress",
-    "ingressDeny",
-    "egress",
-    "egressDeny",
-    "enableDefaultDeny",
-    "labels",
-    "description",
-    "toFQDNs",
-    "toPorts",
-    "toCIDR",
-    "toCIDRSet",
-    "toEndpoints",
-    "toEntities",
-    "matchName",
-    "matchPattern",
-    "matchLabels",
-    "matchExpressions",
-    "ports",
-    "port",
-    "endPort",
-    "protocol",
-    "rules",
-    "dns",
-    "metadata",
-    "namespace",
-    "name",
-    "spec",
-    "specs",
-    "resolvers",
-    "addresses",
-    "clusterCIDRs",
-    "inCluster",
-    "entities",
-    "neverLearn",
-    "refuse",
-    "cnames",
-    "updates",
-    "workloads",
-    "verdicts",
-];
 
 /// Edits from one word to the other.
 pub(crate) fn distance(a: &str, b: &str) -> usize {

@@ -61,6 +61,16 @@ impl Source {
         (line + 1, before.chars().count() + 1)
     }
 
+    /// The span; or, where it lies behind all that is written, the last line that has something.
+    pub fn within(&self, span: Span) -> Span {
+        let body = self.text.trim_end();
+        if span.start < body.len() {
+            return Span { start: span.start, end: span.end.clamp(span.start, self.text.len()) };
+        }
+        let line = &body[body.rfind('\n').map_or(0, |at| at + 1)..];
+        Span { start: body.len() - line.trim_start().len(), end: body.len() }
+    }
+
     /// The lines that a span touches, without the last line's end.
     pub fn lines_of(&self, span: Span) -> Span {
         let start = self.lines().get(self.line(span.start)).copied().unwrap_or(0);

@@ -4,7 +4,7 @@ use crate::diagnostic::{Code, Findings};
 use crate::document::{Expect, VerdictsDocument, WorkloadEntry};
 use crate::eval::{Answer, Question};
 use crate::lower::Rules;
-use crate::schema;
+use crate::shape;
 use crate::source::Source;
 use crate::yaml;
 use fqdn_image::judge::{Port, Verdict};
@@ -65,12 +65,13 @@ pub fn parse_address(text: &str) -> Option<u128> {
 pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
     let documents = yaml::parse(source, findings);
     let document = documents.first()?;
-    let typed = schema::read::<VerdictsDocument>(source, document, findings)?;
-    let list = document.root.get("verdicts")?;
+    let filled = shape::read::<VerdictsDocument>(source, document, findings)?;
+    let table = &filled.value;
+    let list = filled.root.get("verdicts")?;
     let mut rows = Vec::new();
-    for (row, node) in typed.verdicts.iter().zip(list.items()) {
+    for (row, node) in table.verdicts.iter().zip(list.items()) {
         let mut fail = |message: String| findings.at(Code::WrongValue, source, node.span, message, "this row", "");
-        let Some(WorkloadEntry { namespace, labels }) = typed.workloads.get(&row.from) else {
+        let Some(WorkloadEntry { namespace, labels }) = table.workloads.get(&row.from) else {
             fail(format!("`{}` is none of the workloads", row.from.escape_default()));
             continue;
         };
@@ -152,7 +153,7 @@ pub fn read(source: &Source, findings: &mut Findings) -> Option<Table> {
             rule: row.rule.clone(),
         });
     }
-    Some(Table { profile: typed.profile, rows })
+    Some(Table { profile: filled.value.profile, rows })
 }
 
 /// What is wrong with a row, by the image and by the reference.

@@ -37,6 +37,17 @@ pub struct Document {
     pub ambiguous: Vec<(Span, String)>,
 }
 
+impl Document {
+    /// The items of a list, each as a document of its own.
+    pub(crate) fn items(&self) -> impl Iterator<Item = Document> {
+        self.root.get("items").map(Node::items).unwrap_or_default().iter().map(|item| {
+            let inside = |span: &Span| item.span.start <= span.start && span.end <= item.span.end;
+            let ambiguous = self.ambiguous.iter().filter(|(span, _)| inside(span)).cloned().collect();
+            Document { root: Rc::clone(item), ambiguous }
+        })
+    }
+}
+
 /// Nested deeper than this is no policy.
 const DEPTH: usize = 64;
 /// Values in one document, aliases counted each time they are used.
@@ -115,6 +126,32 @@ impl Node {
         node.span
     }
 
+    /// A copy without these nodes, and without lists that they emptied. `holes`: where mappings begin that lost something.
+    pub(crate) fn without(self: &Rc<Node>, gone: &HashSet<*const Node>, holes: &mut Vec<usize>) -> Option<Rc<Node>> {
+        if gone.contains(&Rc::as_ptr(self)) {
+            return None;
+        }
+        let kind = match &self.kind {
+            Kind::Scalar(_) => return Some(Rc::clone(self)),
+            Kind::Sequence(items) => {
+                let left: Vec<Rc<Node>> = items.iter().filter_map(|item| item.without(gone, holes)).collect();
+                if left.is_empty() && !items.is_empty() {
+                    return None;
+                }
+                Kind::Sequence(left)
+            }
+            Kind::Mapping(pairs) => {
+                let left = pairs.iter().filter_map(|(key, span, value)| Some((key.clone(), *span, value.without(gone, holes)?)));
+                let left: Vec<(String, Span, Rc<Node>)> = left.collect();
+                if left.len() < pairs.len() {
+                    holes.push(self.span.start);
+                }
+                Kind::Mapping(left)
+            }
+        };
+        Some(Rc::new(Node { span: self.span, kind, weight: self.weight }))
+    }
+
     /// As a plain value. Null values of mappings are absent, as the Kubernetes API server has it.
     pub fn value(&self) -> Value {
         match &self.kind {
@@ -187,10 +224,34 @@ pub fn parse(source: &Source, findings: &mut Findings) -> Vec<Document> {
     let text: &str = &source.text;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let offset = text.len() - body.len();
-    let places = Places::new(body, offset);
-    let parser = Parser::new_from_str(body);
-    let mut reader = Reader { source, findings, places, parser, anchors: HashMap::new(), ambiguous: Vec::new(), weight: 0 };
-    reader.documents()
+    let mut documents = Vec::new();
+    let mut from = 0;
+    // What stands behind a document that cannot be read is read all the same.
+    while let Some(rest) = body.get(from..) {
+        let places = Places::new(rest, offset + from);
+        let parser = Parser::new_from_str(rest);
+        let (anchors, ambiguous) = (HashMap::new(), Vec::new());
+        let mut reader = Reader { source, findings, places, parser, anchors, ambiguous, weight: 0, at: 0 };
+        if reader.documents(&mut documents) {
+            break;
+        }
+        let at = reader.at.saturating_sub(offset).max(from);
+        let Some(next) = next_document(body, at) else { break };
+        from = next;
+    }
+    documents
+}
+
+/// Where the next `---` at the beginning of a line is: nothing else may stand there (YAML 1.2 section 9.1.2).
+fn next_document(body: &str, at: usize) -> Option<usize> {
+    let mut from = at;
+    loop {
+        let next = from + body.get(from..)?.find("\n---")? + 1;
+        if body.get(next + 3..).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+            return Some(next);
+        }
+        from = next;
+    }
 }
 
 /// From the parser's character positions to bytes.
@@ -224,30 +285,32 @@ struct Reader<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     ambiguous: Vec<(Span, String)>,
     weight: usize,
+    /// How far the text has been read.
+    at: usize,
 }
 
 /// The text cannot be read on; it has been reported.
 struct Stop;
 
 impl<'a> Reader<'a> {
-    fn documents(&mut self) -> Vec<Document> {
-        let mut documents = Vec::new();
+    /// Adds the documents; whether the text was read to its end.
+    fn documents(&mut self, documents: &mut Vec<Document>) -> bool {
         loop {
             match self.next() {
                 Ok((Event::DocumentStart(_), _)) => {
                     self.anchors.clear();
                     self.weight = 0;
-                    let Ok((event, span)) = self.next() else { break };
+                    let Ok((event, span)) = self.next() else { return false };
                     match self.node(event, span, 0) {
                         Ok(root) => documents.push(Document { root, ambiguous: std::mem::take(&mut self.ambiguous) }),
-                        Err(Stop) => break,
+                        Err(Stop) => return false,
                     }
                 }
-                Ok((Event::StreamEnd, _)) | Err(Stop) => break,
+                Ok((Event::StreamEnd, _)) => return true,
+                Err(Stop) => return false,
                 Ok(_) => {}
             }
         }
-        documents
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Stop> {
@@ -255,14 +318,46 @@ impl<'a> Reader<'a> {
             None => Err(Stop),
             Some(Ok((event, span))) => {
                 let span = self.places.span(span);
+                self.at = self.at.max(span.start);
                 Ok((event, span))
             }
             Some(Err(error)) => {
                 let at = self.places.byte(error.marker().index());
                 let span = Span { start: at, end: at + 1 };
-                self.stop(Code::Syntax, span, format!("not YAML: {}", error.info()), "the reader stops here", "")
+                let quoted = self.unquoted(at);
+                let open = ["flow sequence", "flow mapping", "quoted scalar"].iter().any(|what| error.info().contains(what));
+                let help = match (&quoted, open) {
+                    (Some(_), _) => "a value that begins like this is quoted",
+                    (None, true) => "a bracket or quote before this is not closed",
+                    (None, false) => "",
+                };
+                let stop = self.stop(Code::Syntax, span, format!("not YAML: {}", error.info()), "the reader stops here", help);
+                if let Some(value) = quoted {
+                    let text = self.source.text.get(value.start..value.end).unwrap_or("");
+                    self.findings.mend(value, format!("\"{text}\""));
+                }
+                stop
             }
         }
+    }
+
+    /// The plain value on the line that begins with a character which means something else there (YAML 1.2 section 5.3).
+    fn unquoted(&self, at: usize) -> Option<Span> {
+        let text = &self.source.text;
+        let at = at.min(text.len());
+        // The reader may have gone on to the next line before it stopped.
+        let from = text.get(..at)?.trim_end().rfind('\n').map_or(0, |start| start + 1);
+        let line = text.get(from..)?.lines().next()?;
+        let begins = |i: usize| {
+            let before = line.get(..i).unwrap_or("");
+            (before.trim().is_empty() || before.ends_with(": ") || before.ends_with("- ") || before.ends_with('['))
+                && line.get(i..).is_some_and(|rest| rest.starts_with(['*', '&', '!', '@', '%', '`']))
+        };
+        let start = line.char_indices().map(|(i, _)| i).find(|i| begins(*i))?;
+        let value = line.get(start..)?;
+        let end = [" #", ",", "]", "}"].iter().filter_map(|stop| value.find(stop)).min().unwrap_or(value.len());
+        let value = value.get(..end)?.trim_end();
+        (!value.contains(['"', '\\'])).then_some(Span { start: from + start, end: from + start + value.len() })
     }
 
     fn stop<T>(&mut self, code: Code, span: Span, message: impl Into<String>, label: &str, help: &str) -> Result<T, Stop> {
@@ -346,21 +441,32 @@ impl<'a> Reader<'a> {
     fn mapping(&mut self, depth: usize) -> Result<(Vec<(String, Span, Rc<Node>)>, Span, usize), Stop> {
         let mut pairs: Vec<(String, Span, Rc<Node>)> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
+        let mut merged: Vec<(Span, Rc<Node>)> = Vec::new();
         let mut weight = 1;
         loop {
-            let (key, key_span) = match self.next()? {
-                (Event::MappingEnd, end) => return Ok((pairs, end, weight)),
+            let (key, key_span, plain) = match self.next()? {
+                (Event::MappingEnd, end) => {
+                    for (span, value) in merged {
+                        self.merge(&mut pairs, span, &value);
+                    }
+                    return Ok((pairs, end, weight));
+                }
                 (Event::Scalar(text, style, _, None), span) => {
-                    if style == ScalarStyle::Plain && is_old_boolean(&text) {
+                    let plain = style == ScalarStyle::Plain;
+                    if plain && is_old_boolean(&text) {
                         self.ambiguous.push((span, text.to_string()));
                     }
-                    (text.into_owned(), span)
+                    (text.into_owned(), span, plain)
                 }
                 (_, span) => return self.stop(Code::Syntax, span, "a key must be a plain text", "here", ""),
             };
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             weight += value.weight;
+            if key == "<<" && plain {
+                merged.push((key_span, value));
+                continue;
+            }
             // Few keys are compared one by one, many are looked up.
             let twice = if pairs.len() < 16 { pairs.iter().any(|(k, _, _)| *k == key) } else { !seen.insert(key.clone()) };
             if pairs.len() == 15 {
@@ -372,6 +478,26 @@ impl<'a> Reader<'a> {
                 continue;
             }
             pairs.push((key, key_span, value));
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The keys of a `<<` (yaml.org/type/merge.html), as kubectl takes them: what stands in the mapping itself counts first, then
+    /// the mappings of the list in their order.
+    fn merge(&mut self, pairs: &mut Vec<(String, Span, Rc<Node>)>, span: Span, value: &Node) {
+        match &value.kind {
+            Kind::Mapping(more) => {
+                let have: HashSet<String> = pairs.iter().map(|(key, _, _)| key.clone()).collect();
+                pairs.extend(more.iter().filter(|(key, _, _)| !have.contains(key)).cloned());
+            }
+            Kind::Sequence(items) if items.iter().all(|item| matches!(item.kind, Kind::Mapping(_))) => {
+                items.iter().for_each(|item| self.merge(pairs, span, item));
+            }
+            _ => {
+                let message = "`<<` takes the keys of other mappings";
+                self.findings.at(Code::WrongType, self.source, span, message, "no mapping follows", "write `<<: *anchor`");
+            }
         }
     }
 }

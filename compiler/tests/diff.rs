@@ -138,7 +138,7 @@ fn only_narrowed() {
         ),
         ("by-ports", on_443(""), on_443("toFQDNs: [{matchName: a.b}, {matchPattern: \"*.c.d\"}], ")),
         ("by-entity", on_443("toEntities: [all], "), on_443("toFQDNs: [{matchName: a.b}], ")),
-        ("by-world", on_443("toEntities: [world-ipv4, world-ipv6], "), on_443("toFQDNs: [{matchName: a.b}], ")),
+        ("by-world", on_443("toEntities: [world], "), on_443("toFQDNs: [{matchName: a.b}], ")),
         ("by-prefixes", on_443("toCIDR: [0.0.0.0/1, 128.0.0.0/1, \"::/0\"], "), on_443("toFQDNs: [{matchName: a.b}], ")),
         (
             "split",

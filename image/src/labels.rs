@@ -14,6 +14,11 @@ pub struct Labels(BTreeMap<String, String>);
 impl Labels {
     /// Reads `k=v,...`; a key without a source is Kubernetes' (`k8s:`), the namespace's label is added.
     pub fn parse(text: &str, namespace: &str) -> Result<Self, String> {
+        Self::of_object(text, Some(namespace))
+    }
+
+    /// The same of an object that may be in no namespace.
+    pub fn of_object(text: &str, namespace: Option<&str>) -> Result<Self, String> {
         let mut labels = BTreeMap::new();
         for pair in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is no label: write key=value"))?;
@@ -26,7 +31,7 @@ impl Labels {
                 return Err(format!("label `{key}` is given twice"));
             }
         }
-        labels.insert(format!("k8s:{NAMESPACE}"), namespace.to_owned());
+        labels.extend(namespace.map(|namespace| (format!("k8s:{NAMESPACE}"), namespace.to_owned())));
         Ok(Labels(labels))
     }
 

@@ -7,9 +7,11 @@ use crate::dns_ports::DnsPorts;
 use crate::document::{CidrRule, EgressRule, LabelSelector, NameOrPattern};
 use crate::entity::{self, EntityError};
 use crate::policy::{Destination, PortRule};
+use crate::schema;
+use crate::sets::Set;
 use crate::source::Span;
 use fqdn_image::Pattern;
-use fqdn_image::labels::{NAMESPACE, Requirement};
+use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
 use fqdn_image::pattern::PatternError;
 
 impl Check<'_> {
@@ -40,7 +42,9 @@ impl Check<'_> {
         if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
             let addresses = self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref())?;
             let key = if rule.to_cidr.is_some() { "toCIDR" } else { "toCIDRSet" };
-            self.dns_elsewhere(at, key, ports);
+            if !self.are_resolvers(&addresses) {
+                self.dns_elsewhere(at, key, ports);
+            }
             return Some(self.or_nothing(at, key, addresses.is_empty(), Destination::Addresses(addresses)));
         }
         if let Some(endpoints) = &rule.to_endpoints {
@@ -48,10 +52,13 @@ impl Check<'_> {
         }
         if let Some(names) = &rule.to_entities {
             let addresses = self.entities(at, names)?;
-            if names.iter().any(|name| name.starts_with("world") || name == "all") {
+            if names.iter().any(|name| name == "world" || name == "all") {
                 self.dns_elsewhere(at, "toEntities", ports);
             }
-            return Some(self.or_nothing(at, "toEntities", addresses.is_empty(), Destination::Addresses(addresses)));
+            // A group that is not known here has been told of; it is not empty.
+            let said_nothing = names.iter().all(|name| name == "none");
+            let to = if addresses.is_empty() { Destination::Nowhere } else { Destination::Addresses(addresses) };
+            return Some(self.or_nothing(at, "toEntities", said_nothing, to));
         }
         if ports.iter().any(|p| p.dns.is_some()) {
             self.say(
@@ -64,6 +71,21 @@ impl Check<'_> {
             );
         }
         Some(Destination::Anywhere)
+    }
+
+    /// What is wrong with the destinations of a rule that has too many kinds of them.
+    pub(crate) fn each_kind(&mut self, at: At<'_>, rule: &EgressRule) {
+        let _ = rule.to_fqdns.as_ref().and_then(|names| self.patterns(at.key("toFQDNs"), names));
+        let _ = self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref());
+        let _ = rule.to_endpoints.as_ref().and_then(|endpoints| self.resolvers(at.key("toEndpoints"), endpoints));
+        let _ = rule.to_entities.as_ref().and_then(|names| self.entities(at, names));
+    }
+
+    /// Whether all of these are addresses of the profile's resolvers, whose answers teach.
+    fn are_resolvers(&self, addresses: &[AddressSet]) -> bool {
+        let known: Vec<Cidr> = self.profile.resolvers.iter().flat_map(|resolver| resolver.addresses.clone()).collect();
+        let within = |(low, high): &(u128, u128)| known.iter().any(|cidr| cidr.range().0 <= *low && *high <= cidr.range().1);
+        addresses.iter().flat_map(|set| &set.ranges).all(within)
     }
 
     fn dns_elsewhere(&mut self, at: At<'_>, key: &str, ports: &[PortRule]) {
@@ -95,14 +117,26 @@ impl Check<'_> {
             let shown = name.escape_default();
             match error {
                 EntityError::Unknown => {
-                    let known = [entity::BUILT_IN, entity::GROUPS].concat().join(", ");
-                    self.say(Code::Entity, at, span, format!("`{shown}` is no entity"), "not known", format!("one of: {known}"));
+                    let mut known = [entity::BUILT_IN, entity::GROUPS].concat();
+                    known.sort_unstable();
+                    let prefix = entity::OF_ONE_FAMILY.iter().find(|(word, _)| *word == name).map(|(_, prefix)| prefix);
+                    let help = match prefix {
+                        Some(prefix) => format!("no API server takes it: write `toCIDR: [\"{prefix}\"]`"),
+                        None => format!("one of: {}", known.join(", ")),
+                    };
+                    self.say(Code::Entity, at, span, format!("`{shown}` is no entity"), "not known", help);
+                    if let Some(prefix) = prefix.filter(|_| names.len() == 1) {
+                        let rule = Span { start: at.name("toEntities").start, end: list.node.span.end };
+                        self.findings.mend(rule, format!("toCIDR: [\"{prefix}\"]"));
+                    } else if let Some(near) = known.iter().find(|known| schema::distance(known, &name.to_lowercase()) <= 2) {
+                        self.findings.mend(span, *near);
+                    }
                     good = false;
                 }
                 EntityError::NoGroup => {
                     let help = format!("list them in the profile: `entities: {{{shown}: [192.0.2.7]}}`");
                     let message = format!("the addresses of the entity `{shown}` are not known");
-                    self.say(Code::Entity, at, span, message, "no group of this name", help);
+                    self.say(Code::Entity, at, span, message, "not in the profile", help);
                     good = false;
                 }
                 EntityError::Inside => self.inside(at, span),
@@ -124,10 +158,10 @@ impl Check<'_> {
     }
 
     pub(crate) fn inside(&mut self, at: At<'_>, span: Span) {
-        let help = if self.profile.given {
+        let help = if self.profile.given && !self.profile.delegate && !self.profile.cluster.is_empty() {
             "the profile denies traffic inside the cluster"
         } else {
-            "give a profile with `inCluster: delegate` to leave it to the CNI"
+            "give a profile with `clusterCIDRs: [...]` and `inCluster: delegate` to leave it to the CNI"
         };
         self.say(Code::InCluster, at, span, "destinations inside the cluster stay unreachable", "not the DNS service", help);
     }
@@ -146,7 +180,7 @@ impl Check<'_> {
             return Some(self.or_nothing(at, "toEndpoints", true, Destination::Nowhere));
         }
         let (mask, inside) = self.resolvers(list, endpoints)?;
-        if inside && !(self.profile.given && self.profile.delegate) {
+        if inside && !self.profile.leaves_inside() {
             self.inside(at, at.name("toEndpoints"));
         }
         Some(if mask == 0 { Destination::Nowhere } else { Destination::Resolvers(mask) })
@@ -164,12 +198,17 @@ impl Check<'_> {
                     None => Requirement::Exists(format!("k8s:{NAMESPACE}")),
                 });
             }
-            let hits: Vec<usize> =
-                (0..self.profile.resolvers.len()).filter(|n| selector.selects(&self.profile.resolvers[*n].labels)).collect();
-            inside |= hits.is_empty();
-            mask |= hits.into_iter().fold(0, |mask, n| mask | 1 << n);
+            let hits = self.resolvers_of(&selector);
+            inside |= hits == 0;
+            mask |= hits;
         }
         Some((mask, inside))
+    }
+
+    /// The resolver entries whose pods a selector means.
+    pub(crate) fn resolvers_of(&self, selector: &Selector) -> u32 {
+        let all = self.profile.resolvers.iter().enumerate();
+        all.filter(|(_, resolver)| selector.selects(&resolver.labels)).fold(0, |mask, (n, _)| mask | 1 << n)
     }
 
     pub(crate) fn addresses(
@@ -191,42 +230,76 @@ impl Check<'_> {
         }
         for (i, entry) in sets.into_iter().flatten().enumerate() {
             let at = at.key("toCIDRSet").index(i);
-            self.unsupported(
-                at,
-                &[("cidrGroupRef", entry.cidr_group_ref.is_some()), ("cidrGroupSelector", entry.cidr_group_selector.is_some())],
-            );
             let Some(text) = &entry.cidr else {
-                if entry.cidr_group_ref.is_none() && entry.cidr_group_selector.is_none() {
-                    self.say(
-                        Code::MissingKey,
-                        at,
-                        at.head(),
-                        "`cidr` is missing in `toCIDRSet`",
-                        "in this mapping",
-                        "add `cidr:`",
-                    );
+                match self.cidr_groups(at, entry) {
+                    Some(cidrs) => {
+                        let except: Vec<Cidr> = self.excepts(at, entry, None).unwrap_or_default();
+                        let inside = |cidr: &Cidr| except.iter().copied().filter(|hole| cidr.contains(*hole)).collect::<Vec<_>>();
+                        let left = cidrs.iter().filter(|cidr| !except.iter().any(|hole| hole.contains(**cidr)));
+                        out.extend(left.map(|cidr| AddressSet::prefix(*cidr, &inside(cidr), &holes)));
+                    }
+                    None => good = false,
                 }
-                good = false;
                 continue;
             };
+            if entry.cidr_group_ref.is_some() || entry.cidr_group_selector.is_some() {
+                self.say(
+                    Code::MixedPeers,
+                    at,
+                    at.head(),
+                    "a prefix and a group in one entry",
+                    "in this entry",
+                    "write an entry for each",
+                );
+                good = false;
+                continue;
+            }
             let Some(cidr) = self.cidr(at.key("cidr"), text) else {
                 good = false;
                 continue;
             };
             self.warn_inside(at.key("cidr"), cidr);
-            let mut except = Vec::new();
-            for (n, text) in entry.except.iter().flatten().enumerate() {
-                let at = at.key("except").index(n);
-                match self.except(at, cidr, text) {
-                    Some(hole) => except.push(hole),
-                    None => good = false,
-                }
-            }
-            except.sort_unstable();
-            except.dedup();
+            let Some(except) = self.excepts(at, entry, Some(cidr)) else {
+                good = false;
+                continue;
+            };
             out.push(AddressSet::prefix(cidr, &except, &holes));
         }
         good.then_some(out)
+    }
+
+    /// The exceptions of an entry, sorted.
+    fn excepts(&mut self, at: At<'_>, entry: &CidrRule, cidr: Option<Cidr>) -> Option<Vec<Cidr>> {
+        let list = at.key("except");
+        let texts = entry.except.iter().flatten().enumerate();
+        let holes: Vec<Option<Cidr>> = texts.map(|(n, text)| self.except(list.index(n), cidr, text)).collect();
+        let mut holes: Vec<Cidr> = holes.into_iter().collect::<Option<_>>()?;
+        holes.sort_unstable();
+        holes.dedup();
+        Some(holes)
+    }
+
+    /// The prefixes of the groups that an entry means.
+    fn cidr_groups(&mut self, at: At<'_>, entry: &CidrRule) -> Option<Vec<Cidr>> {
+        let (key, groups): (_, Vec<&Set>) = match (&entry.cidr_group_ref, &entry.cidr_group_selector) {
+            (Some(name), None) => ("cidrGroupRef", self.sets.cidr_groups().filter(|set| set.name == *name).collect()),
+            (None, Some(selector)) => {
+                let selector = self.selector(at.key("cidrGroupSelector"), selector)?;
+                ("cidrGroupSelector", self.sets.cidr_groups().filter(|set| selector.selects(&set.labels)).collect())
+            }
+            _ => {
+                let message = "not exactly one of `cidr`, `cidrGroupRef` and `cidrGroupSelector`";
+                self.say(Code::MissingKey, at, at.head(), message, "in this mapping", "add `cidr:`");
+                return None;
+            }
+        };
+        if groups.is_empty() {
+            let text = entry.cidr_group_ref.as_deref().map_or_else(String::new, |name| format!(" `{}`", name.escape_default()));
+            let message = format!("no CiliumCIDRGroup{text} that is meant stands in what was given");
+            self.say(Code::Unsupported, at, at.key(key).node.span, message, "not known here", "give the file that holds it, too");
+            return None;
+        }
+        Some(groups.into_iter().flat_map(|group| group.cidrs.iter().copied()).collect())
     }
 
     /// A prefix that lies in the cluster and is not left to the CNI.
@@ -236,17 +309,32 @@ impl Check<'_> {
         }
     }
 
-    /// An exception, inside its prefix.
-    pub(crate) fn except(&mut self, at: At<'_>, cidr: Cidr, text: &str) -> Option<Cidr> {
+    /// An exception, inside its prefix; those of a group need not be inside each of its prefixes.
+    pub(crate) fn except(&mut self, at: At<'_>, cidr: Option<Cidr>, text: &str) -> Option<Cidr> {
         let hole = self.cidr(at, text)?;
-        if cidr.contains(hole) {
-            return Some(hole);
+        match cidr.filter(|cidr| !cidr.contains(hole)) {
+            None => Some(hole),
+            Some(cidr) => {
+                self.say(Code::BadExcept, at, at.node.span, format!("`{hole}` is not inside `{cidr}`"), "outside", "");
+                None
+            }
         }
-        self.say(Code::BadExcept, at, at.node.span, format!("`{hole}` is not inside `{cidr}`"), "outside", "");
+    }
+
+    /// A prefix with its length: the gates of every dialect but Calico's take no bare address.
+    pub(crate) fn cidr(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
+        let cidr = self.net(at, text)?;
+        if text.contains('/') {
+            return Some(cidr);
+        }
+        let message = format!("`{}` is an address, not a prefix", text.escape_default());
+        self.say(Code::BadCidr, at, at.node.span, message, "its length is missing", format!("write \"{cidr}\""));
+        self.findings.mend(at.node.span, format!("\"{cidr}\""));
         None
     }
 
-    pub(crate) fn cidr(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
+    /// A prefix, or an address alone.
+    pub(crate) fn net(&mut self, at: At<'_>, text: &str) -> Option<Cidr> {
         match Cidr::parse(text) {
             Ok(cidr) => Some(cidr),
             Err(why) => {
@@ -280,7 +368,10 @@ impl Check<'_> {
                 Ok(pattern) => {
                     // Cilium's agent adds the final dot and then refuses 256 characters, in its log only.
                     let too_long = text.len() == 255 && !text.ends_with('.');
-                    if !pattern.can_match() || too_long {
+                    if text.parse::<std::net::IpAddr>().is_ok() {
+                        let help = format!("nobody asks DNS for an address: write `toCIDR: [{text}/32]`");
+                        self.say(Code::NeverMatches, at, at.node.span, format!("`{text}` is an address"), "no name", help);
+                    } else if !pattern.can_match() || too_long {
                         self.say(
                             Code::NeverMatches,
                             at,
@@ -298,17 +389,12 @@ impl Check<'_> {
                         PatternError::EmptyLabel(at) | PatternError::Star(at) => (*at, at + 1),
                         PatternError::Empty | PatternError::Long => (0, text.len()),
                     };
-                    let help = match &error {
-                        PatternError::Star(_) => format!("write `matchPattern: \"{}\"`", text.escape_default()),
-                        PatternError::Character(' ', _) => format!("write \"{}\"", text.trim().escape_default()),
-                        PatternError::Character(c, _) if !c.is_ascii() => "write an international name in its xn-- form".into(),
-                        _ => String::new(),
-                    };
+                    let (help, right) = instead(text, &error);
                     let message = format!("`{}` is no {key}: {error}", text.escape_default());
                     self.say(Code::BadPattern, at, at.inside(text, from, to), message, "here", help);
-                    match &error {
-                        PatternError::Star(_) => self.findings.mend(entry_at.name("matchName"), "matchPattern"),
-                        PatternError::Character(' ', _) => self.findings.mend(at.node.span, format!("\"{}\"", text.trim())),
+                    match (&error, right) {
+                        (PatternError::Star(_), _) => self.findings.mend(entry_at.name("matchName"), "matchPattern"),
+                        (_, Some(right)) => self.findings.mend(at.node.span, format!("\"{right}\"")),
                         _ => {}
                     }
                     good = false;
@@ -316,5 +402,36 @@ impl Check<'_> {
             }
         }
         good.then_some(out)
+    }
+}
+
+/// What to write instead of a text that is no pattern, and the text as it may be meant.
+fn instead(text: &str, error: &PatternError) -> (String, Option<String>) {
+    let said = |help: &str| (help.to_owned(), None);
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':', '?']).next().unwrap_or("").to_owned();
+        return ("write the host alone: names are judged, not URLs".into(), Some(host).filter(|host| !host.is_empty()));
+    }
+    if let Ok(std::net::IpAddr::V6(_)) = text.parse() {
+        return (format!("an address: write `toCIDR: [\"{text}/128\"]`"), None);
+    }
+    if let Some((address, _)) = text.split_once('/').filter(|(address, _)| address.parse::<std::net::IpAddr>().is_ok()) {
+        return (format!("a prefix of {address}: write it under `toCIDR`"), None);
+    }
+    if let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        return (format!("write `{host}` here and `toPorts: [{{ports: [{{port: \"{port}\"}}]}}]` beside the list"), None);
+    }
+    if text.contains(['^', '$', '\\', '(', ')', '[', ']', '|', '+', '?']) {
+        return said("no regular expressions: `*` stands for what one label may hold, `**.` for one label or more");
+    }
+    match error {
+        PatternError::Star(_) => (format!("write `matchPattern: \"{}\"`", text.escape_default()), None),
+        PatternError::Character(' ', _) => (format!("write \"{}\"", text.trim().escape_default()), Some(text.trim().to_owned())),
+        PatternError::Character('/', _) => {
+            let host = text.split('/').next().unwrap_or("");
+            ("names are judged, not paths".into(), Some(host.to_owned()).filter(|host| !host.is_empty()))
+        }
+        PatternError::Character(c, _) if !c.is_ascii() => said("write an international name in its xn-- form"),
+        _ => said(""),
     }
 }

@@ -12,7 +12,7 @@ impl Check<'_> {
             &[
                 ("terminatingTLS", rule.terminating_tls.is_some()),
                 ("originatingTLS", rule.originating_tls.is_some()),
-                ("serverNames", rule.server_names.is_some()),
+                ("serverNames", super::is_said(&rule.server_names)),
                 ("listener", rule.listener.is_some()),
             ],
         );
@@ -91,7 +91,7 @@ impl Check<'_> {
 
     fn port(&mut self, at: At<'_>, port: &doc::Port, dns: bool) -> Option<Vec<Ports>> {
         let protocol = port.protocol.as_deref().unwrap_or("ANY");
-        let protos: &[u16] = match protocol.to_ascii_uppercase().as_str() {
+        let protos: &[u16] = match protocol {
             "ANY" if dns => &[6, 17],
             "ANY" => &[6, 17, 132],
             "TCP" => &[6],
@@ -110,7 +110,12 @@ impl Check<'_> {
             }
             _ => {
                 let message = format!("`{}` is no protocol that can be enforced here", protocol.escape_default());
-                self.say(Code::WrongValue, at, at.key("protocol").node.span, message, "here", "one of: TCP, UDP, SCTP, ANY");
+                let span = at.key("protocol").node.span;
+                self.say(Code::WrongValue, at, span, message, "here", "one of: TCP, UDP, SCTP, ANY");
+                let upper = protocol.to_ascii_uppercase();
+                if ["TCP", "UDP", "SCTP", "ANY"].contains(&upper.as_str()) {
+                    self.findings.mend(span, upper);
+                }
                 return None;
             }
         };

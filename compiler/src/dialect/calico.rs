@@ -8,6 +8,7 @@ use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
 use crate::dialect::{every, expression, names, namespace_label, ports_of};
 use crate::document::Metadata;
 use crate::policy::{Ports, Rule};
+use fqdn_image::Pattern;
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -121,38 +122,33 @@ pub struct Entity {
     pub not_nets: Option<Any>,
     /// Refused.
     pub not_ports: Option<Any>,
-    /// Workloads: left to the CNI where it stands alone.
-    pub selector: Option<Any>,
+    /// Resolvers and kept sets; other workloads are left to the CNI.
+    pub selector: Option<String>,
     /// Refused.
     pub not_selector: Option<Any>,
-    /// Workloads: left to the CNI where it stands alone.
-    pub namespace_selector: Option<Any>,
+    /// Of which namespaces; `global()` = what is in none.
+    pub namespace_selector: Option<String>,
     /// Refused.
     pub services: Option<Any>,
     /// Refused.
     pub service_accounts: Option<Any>,
 }
 
+/// Whether a field says something: what is empty restricts nothing.
+fn is_said(value: &Option<Any>) -> bool {
+    match value {
+        None | Some(Any::Null | Any::Bool(false)) => false,
+        Some(Any::String(text)) => !text.is_empty(),
+        Some(Any::Array(items)) => !items.is_empty(),
+        Some(Any::Object(fields)) => !fields.is_empty(),
+        Some(_) => true,
+    }
+}
+
 /// Rules, and whether other policies of the same workloads would change their meaning.
 pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) -> Option<(Vec<Rule>, bool)> {
     let at = at.key("spec");
     let spec = &document.spec;
-    let yes = |value: &Option<Any>| value.as_ref().is_some_and(|v| *v != Any::Bool(false));
-    check.unsupported(
-        at,
-        &[
-            ("serviceAccountSelector", spec.service_account_selector.is_some()),
-            ("doNotTrack", yes(&spec.do_not_track)),
-            ("preDNAT", yes(&spec.pre_dnat)),
-            ("applyOnForward", yes(&spec.apply_on_forward)),
-            ("namespaceSelector", check.namespace.is_some() && spec.namespace_selector.is_some()),
-        ],
-    );
-    if spec.tier.as_deref().is_some_and(|tier| tier != "default") {
-        let span = at.key("tier").node.span;
-        check.say(Code::Unsupported, at, span, "only the tier `default` is known here", "another tier", "its order counts");
-        return None;
-    }
     let some = |list: bool| spec.types.is_none() && list;
     let egress_type = spec.types.as_ref().is_some_and(|t| t.contains(&Direction::Egress)) || some(spec.egress.is_some());
     if spec.ingress.is_some() || spec.types.as_ref().is_some_and(|t| t.contains(&Direction::Ingress)) {
@@ -166,6 +162,31 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
         }
         return Some((Vec::new(), false));
     }
+    check.unsupported(
+        at,
+        &[
+            ("serviceAccountSelector", is_said(&spec.service_account_selector)),
+            ("doNotTrack", is_said(&spec.do_not_track)),
+            ("preDNAT", is_said(&spec.pre_dnat)),
+            ("applyOnForward", is_said(&spec.apply_on_forward)),
+            (
+                "namespaceSelector",
+                check.namespace.is_some() && spec.namespace_selector.as_ref().is_some_and(|text| !text.is_empty()),
+            ),
+        ],
+    );
+    if spec.tier.as_deref().is_some_and(|tier| tier != "default") {
+        let span = at.key("tier").node.span;
+        check.say(
+            Code::Unsupported,
+            at,
+            span,
+            "only the tier `default` is known here",
+            "another tier",
+            "what comes in tiers before it counts first: leave it to the CNI",
+        );
+        return None;
+    }
     let subjects = subjects(check, at, spec)?;
     let list = at.key("egress");
     let ordered = every(spec.egress.iter().flatten().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
@@ -176,39 +197,48 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
     Some((subjects.into_iter().map(rule).collect(), alone))
 }
 
+/// What Calico puts on workloads itself, and nobody here does.
+fn is_own(key: &str) -> bool {
+    ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// What a label of a namespace is called here.
+fn of_namespace(key: &str) -> Option<String> {
+    match key {
+        "projectcalico.org/name" => Some(format!("k8s:{NAMESPACE}")),
+        key if is_own(key) => None,
+        key => Some(namespace_label(key)),
+    }
+}
+
+/// The selectors of which one must hold.
+fn expression(
+    check: &mut Check<'_>,
+    at: At<'_>,
+    key: &str,
+    text: &Option<String>,
+    label: &dyn Fn(&str) -> Option<String>,
+) -> Option<Vec<Selector>> {
+    let text = text.as_deref().unwrap_or("");
+    let (message, why) = match expression::parse(text, &|key: &str| label(key)) {
+        Ok(alternatives) if !alternatives.is_empty() => return Some(alternatives),
+        Ok(_) => (format!("`{key}` selects nothing"), "never true"),
+        Err(why) => (format!("`{}` is no selector: {why}", text.escape_default()), "here"),
+    };
+    check.say(Code::BadSelector, at, at.key(key).node.span, message, why, "");
+    None
+}
+
 /// The workloads, as alternatives.
 fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Selector>> {
     let namespace = format!("k8s:{NAMESPACE}");
-    let own = |key: &str| ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix));
     let pod_label = |key: &str| match key {
         "projectcalico.org/namespace" => Some(namespace.clone()),
-        key if own(key) => None, // Calico puts it on every workload; nobody here does
+        key if is_own(key) => None,
         key => Some(format!("k8s:{key}")),
     };
-    let of_namespace = |key: &str| match key {
-        "projectcalico.org/name" => Some(namespace.clone()),
-        key if own(key) => None,
-        key => Some(namespace_label(key)),
-    };
-    let mut read = |key: &str, text: &Option<String>, label: &dyn Fn(&str) -> Option<String>| -> Option<Vec<Selector>> {
-        let text = text.as_deref().unwrap_or("");
-        match expression::parse(text, &|key: &str| label(key)) {
-            Ok(alternatives) if !alternatives.is_empty() => Some(alternatives),
-            Ok(_) => {
-                let span = at.key(key).node.span;
-                check.say(Code::BadSelector, at, span, format!("`{key}` selects nothing"), "never true", "");
-                None
-            }
-            Err(why) => {
-                let span = at.key(key).node.span;
-                let message = format!("`{}` is no selector: {why}", text.escape_default());
-                check.say(Code::BadSelector, at, span, message, "here", "");
-                None
-            }
-        }
-    };
-    let pods = read("selector", &spec.selector, &pod_label)?;
-    let namespaces = read("namespaceSelector", &spec.namespace_selector, &of_namespace)?;
+    let pods = expression(check, at, "selector", &spec.selector, &pod_label)?;
+    let namespaces = expression(check, at, "namespaceSelector", &spec.namespace_selector, &of_namespace)?;
     let place = match &check.namespace {
         Some(name) => Requirement::In(namespace.clone(), [name.clone()].into()),
         None => Requirement::Exists(namespace.clone()),
@@ -224,9 +254,8 @@ fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Select
     Some(subjects)
 }
 
-fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Option<OrderedRule>> {
+fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<OrderedRule>> {
     let before = check.findings.0.len();
-    let source = rule.source.as_ref().is_some_and(|s| *s != Any::Object(Default::default()));
     check.unsupported(
         at,
         &[
@@ -235,7 +264,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
             ("icmp", rule.icmp.is_some()),
             ("notICMP", rule.not_icmp.is_some()),
             ("http", rule.http.is_some()),
-            ("source", source),
+            ("source", is_said(&rule.source)),
         ],
     );
     let place = at.key("destination");
@@ -243,9 +272,9 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
         check.unsupported(
             place,
             &[
-                ("notNets", to.not_nets.is_some()),
-                ("notPorts", to.not_ports.is_some()),
-                ("notSelector", to.not_selector.is_some()),
+                ("notNets", is_said(&to.not_nets)),
+                ("notPorts", is_said(&to.not_ports)),
+                ("notSelector", is_said(&to.not_selector)),
                 ("services", to.services.is_some()),
                 ("serviceAccounts", to.service_accounts.is_some()),
             ],
@@ -264,33 +293,30 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
                 "goes on with the next rule",
                 "",
             );
-            return Some(None);
+            return Some(Vec::new());
         }
         Action::Allow | Action::Deny => {}
     }
     let ports = ports(check, at, rule);
     // What is empty is not there: it restricts nothing.
-    let said = |value: &Option<Any>| value.as_ref().is_some_and(|v| *v != Any::String(String::new()));
+    let said = |value: &Option<String>| value.as_ref().is_some_and(|text| !text.is_empty());
     let inside = |to: &Entity| said(&to.selector) || said(&to.namespace_selector);
     let some = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
+    let allow = rule.action == Action::Allow;
     let to = match &rule.destination {
-        None => To::Anywhere,
+        None => vec![To::Anywhere],
         Some(to) => match (some(&to.domains), some(&to.nets), inside(to)) {
-            (None, None, false) => To::Anywhere,
-            (None, None, true) => To::Inside,
+            (None, None, false) => vec![To::Anywhere],
+            (None, None, true) => meant(check, place, to, allow)?,
             (None, Some(texts), false) => {
                 let mut cidrs: Vec<Cidr> = Vec::new();
                 for (i, text) in texts.iter().enumerate() {
-                    cidrs.extend(check.cidr(place.key("nets").index(i), text));
+                    cidrs.extend(check.net(place.key("nets").index(i), text));
                 }
-                To::Cidrs(cidrs)
+                vec![To::Cidrs(cidrs)]
             }
             (Some(texts), None, false) => {
-                let parse = |t: &str| match t.strip_suffix('.') {
-                    Some(_) => Err("it ends with a dot".to_owned()),
-                    None => names::parse(t, names::Star::OneOrMore, 1, false),
-                };
-                To::Names(check.domain_names(place.key("domains"), &texts, parse)?)
+                vec![To::Names(check.domain_names(place.key("domains"), &texts, names::of_calico)?)]
             }
             _ => {
                 check.say(
@@ -306,7 +332,95 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Optio
         },
     };
     let refused = check.findings.0[before..].iter().any(|d| d.severity() == crate::diagnostic::Severity::Error);
-    (!refused).then_some(Some(OrderedRule { allow: rule.action == Action::Allow, to, ports: ports?, span: at.head() }))
+    let ports = ports?;
+    let rule = |to| OrderedRule { allow, to, ports: ports.clone(), span: at.head() };
+    (!refused).then(|| to.into_iter().map(rule).collect())
+}
+
+/// What the selectors of a destination mean: resolvers, kept sets, and workloads of which nothing is known here.
+fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool) -> Option<Vec<To>> {
+    let pods = expression(check, at, "selector", &to.selector, &|key| Some(destination_label(key)))?;
+    let global = to.namespace_selector.as_deref().is_some_and(|text| text.trim() == "global()");
+    let namespaces = match &to.namespace_selector {
+        Some(text) if !text.is_empty() && !global => {
+            expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?
+        }
+        _ => {
+            let mut own = Selector::default();
+            check
+                .namespace
+                .iter()
+                .for_each(|name| own.require(Requirement::In(format!("k8s:{NAMESPACE}"), [name.clone()].into())));
+            vec![own]
+        }
+    };
+    // A selector of namespaces means what is in one; none, in a policy of no namespace, means everything.
+    let (in_none, in_some) =
+        (global || (check.namespace.is_none() && !to.namespace_selector.as_ref().is_some_and(|t| !t.is_empty())), !global);
+    let mut whole = Vec::new();
+    for pod in &pods {
+        for of in &namespaces {
+            let mut selector = pod.clone();
+            of.requirements().for_each(|requirement| selector.require(requirement.clone()));
+            whole.push(selector);
+        }
+    }
+    let mask = whole.iter().filter(|_| in_some).fold(0, |mask, selector| mask | check.resolvers_of(selector));
+    let mut sets = Vec::new();
+    for set in check.sets.network_sets() {
+        let is_meant = match set.namespace {
+            None => in_none && pods.iter().any(|selector| selector.selects(&set.labels)),
+            Some(_) => in_some && whole.iter().any(|selector| selector.selects(&set.labels)),
+        };
+        if is_meant {
+            sets.push(set);
+            continue;
+        }
+        let unknown = |selector: &&Selector| {
+            let mut missing = selector.missing_keys(&set.labels).peekable();
+            missing.peek().is_some() && missing.all(|key| key.starts_with("k8s:io.cilium.k8s.namespace.labels."))
+        };
+        if in_some
+            && set.namespace.is_some()
+            && pods.iter().any(|pod| pod.selects(&set.labels))
+            && whole.iter().any(|s| unknown(&s))
+        {
+            let message = format!("whether `{}` is meant depends on labels of its namespace", set.id);
+            let help = "name the namespace: `projectcalico.org/name == \"...\"`";
+            check.say(Code::Unsupported, at, at.key("namespaceSelector").node.span, message, "not known here", help);
+            return None;
+        }
+    }
+    if global && sets.is_empty() {
+        let help = "give the file of the GlobalNetworkSet, too";
+        check.say(
+            Code::Unsupported,
+            at,
+            at.key("selector").node.span,
+            "no set of what was given is meant",
+            "not known here",
+            help,
+        );
+        return None;
+    }
+    let cidrs: Vec<Cidr> = sets.iter().flat_map(|set| set.cidrs.iter().copied()).collect();
+    let names: Vec<Pattern> = sets.iter().flat_map(|set| set.names.iter().cloned()).collect();
+    let mut out = Vec::new();
+    out.extend((!cidrs.is_empty()).then_some(To::Cidrs(cidrs)));
+    out.extend((!names.is_empty()).then_some(To::Names(names)));
+    out.extend((mask != 0).then_some(To::Resolvers(mask)));
+    if !global && (!allow || (sets.is_empty() && mask == 0)) {
+        out.push(To::Inside);
+    }
+    Some(out)
+}
+
+/// What a label of destinations is called here: what Calico puts on them keeps its name.
+fn destination_label(key: &str) -> String {
+    match key {
+        "projectcalico.org/namespace" => format!("k8s:{NAMESPACE}"),
+        key => format!("k8s:{key}"),
+    }
 }
 
 fn ports(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<Ports>> {

@@ -9,6 +9,7 @@ use crate::document::{LabelSelector, Metadata};
 use crate::lower::ALL_RESOLVERS;
 use crate::policy::{Destination, Egress, PortRule, Ports, Rule};
 use fqdn_image::Pattern;
+use fqdn_image::labels::{NAMESPACE, Requirement};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Any;
@@ -185,10 +186,20 @@ fn peer_of(check: &mut Check<'_>, at: At<'_>, peer: &Peer, listed: &mut Vec<Patt
         }
         (None, Some(block), false) => Destination::Addresses(vec![block_of(check, at.key("ipBlock"), block)?]),
         (None, None, true) => {
-            if !(check.profile.given && check.profile.delegate) {
-                check.inside(at, at.head());
+            let pods = peer.pod_selector.as_ref().map(|pods| (at.key("podSelector"), pods));
+            let namespaces = peer.namespace_selector.as_ref().map(|namespaces| (at.key("namespaceSelector"), namespaces));
+            let own = check.namespace.clone().filter(|_| namespaces.is_none());
+            let mut selector = check.pods_of_namespaces(pods, namespaces)?;
+            own.into_iter().for_each(|own| selector.require(Requirement::In(format!("k8s:{NAMESPACE}"), [own].into())));
+            match check.resolvers_of(&selector) {
+                0 => {
+                    if !check.profile.leaves_inside() {
+                        check.inside(at, at.head());
+                    }
+                    Destination::Nowhere
+                }
+                mask => Destination::Resolvers(mask),
             }
-            Destination::Nowhere
         }
         _ => {
             check.say(
@@ -208,7 +219,7 @@ fn block_of(check: &mut Check<'_>, at: At<'_>, block: &IpBlock) -> Option<Addres
     let cidr = check.cidr(at.key("cidr"), &block.cidr)?;
     let mut except = Vec::new();
     for (i, text) in block.except.iter().flatten().enumerate() {
-        except.push(check.except(at.key("except").index(i), cidr, text)?);
+        except.push(check.except(at.key("except").index(i), Some(cidr), text)?);
     }
     except.sort_unstable();
     except.dedup();

@@ -39,9 +39,17 @@ pub fn parse(text: &str, star: Star, least_labels: usize, underscore: bool) -> R
     Pattern::parse(&format!("{prefix}{name}")).map_err(|error| error.to_string())
 }
 
+/// A name of Calico's.
+pub fn of_calico(text: &str) -> Result<Pattern, String> {
+    match text.strip_suffix('.') {
+        Some(_) => Err("it ends with a dot".to_owned()),
+        None => parse(text, Star::OneOrMore, 1, false),
+    }
+}
+
 impl Check<'_> {
     /// The patterns of a list of names, or a finding for each that is none.
-    pub(super) fn domain_names(
+    pub(crate) fn domain_names(
         &mut self,
         list: At<'_>,
         names: &[String],

@@ -7,6 +7,7 @@ use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
 use crate::dialect::{every, names, ports_of};
 use crate::document::{LabelSelector, Metadata};
 use crate::policy::{Ports, Rule};
+use fqdn_image::labels::Selector;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Any;
@@ -101,10 +102,10 @@ pub enum Action {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Peer {
-    /// Pods: left to the CNI.
-    pub namespaces: Option<Any>,
-    /// Pods: left to the CNI.
-    pub pods: Option<Any>,
+    /// Pods: the resolvers' are known here, others are left to the CNI.
+    pub namespaces: Option<LabelSelector>,
+    /// Pods: the resolvers' are known here, others are left to the CNI.
+    pub pods: Option<Pods>,
     /// Refused.
     pub nodes: Option<Any>,
     /// Prefixes.
@@ -179,16 +180,11 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ClusterNetwork
     }
     let place = at.key("subject");
     let subject = match (&spec.subject.namespaces, &spec.subject.pods) {
-        (Some(namespaces), None) => check.pods_of_namespaces(None, Some((place.key("namespaces"), namespaces)))?,
-        (None, Some(pods)) => {
-            let place = place.key("pods");
-            let namespaces = pods.namespace_selector.as_ref().map(|n| (place.key("namespaceSelector"), n));
-            check.pods_of_namespaces(Some((place.key("podSelector"), &pods.pod_selector)), namespaces)?
-        }
-        _ => {
+        (None, None) | (Some(_), Some(_)) => {
             check.say(Code::NoSelector, place, place.head(), "not exactly one of namespaces and pods", "in this subject", "");
             return None;
         }
+        (namespaces, pods) => pods_of(check, place, namespaces.as_ref(), pods.as_ref())?,
     };
     let Some(egress) = &spec.egress else { return Some(Vec::new()) };
     let list = at.key("egress");
@@ -196,6 +192,16 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &ClusterNetwork
     let ordered: Vec<OrderedRule> = ordered.into_iter().flatten().collect();
     let found = check.unordered(list, &ordered, ClosedBy::LastRules)?;
     Some(vec![Rule { subject, default_deny: true, egress: found.egress, deny: found.deny }])
+}
+
+/// The pods of these namespaces, or these pods.
+fn pods_of(check: &mut Check<'_>, at: At<'_>, namespaces: Option<&LabelSelector>, pods: Option<&Pods>) -> Option<Selector> {
+    let Some(pods) = pods else {
+        return check.pods_of_namespaces(None, namespaces.map(|namespaces| (at.key("namespaces"), namespaces)));
+    };
+    let at = at.key("pods");
+    let namespaces = pods.namespace_selector.as_ref().map(|n| (at.key("namespaceSelector"), n));
+    check.pods_of_namespaces(Some((at.key("podSelector"), &pods.pod_selector)), namespaces)
 }
 
 fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<OrderedRule>> {
@@ -237,7 +243,10 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<O
                 check.unsupported(place, &[("nodes", true)]);
                 good = false;
             }
-            (None, None, None, 1) => push(To::Inside),
+            (None, None, None, 1) => match pods_of(check, place, peer.namespaces.as_ref(), peer.pods.as_ref()) {
+                Some(selector) => check.pods_meant(&selector, allow).into_iter().for_each(push),
+                None => good = false,
+            },
             _ => {
                 check.say(Code::MixedPeers, place, place.head(), "not exactly one kind of destination", "in this entry", "");
                 good = false;

@@ -32,6 +32,8 @@ pub enum To {
     Cidrs(Vec<Cidr>),
     /// Everywhere.
     Anywhere,
+    /// The resolver entries of this mask.
+    Resolvers(u32),
     /// Workloads of the cluster, of which nothing is known here.
     Inside,
 }
@@ -62,7 +64,7 @@ impl OrderedRule {
         let all = |family| match &self.to {
             To::Anywhere => true,
             To::Cidrs(cidrs) => cidrs.contains(&family),
-            To::Names(_) | To::Inside => false,
+            To::Names(_) | To::Resolvers(_) | To::Inside => false,
         };
         if self.ports.is_empty() { [all(Cidr::ALL_V4), all(Cidr::ALL)] } else { [false; 2] }
     }
@@ -127,8 +129,9 @@ impl Check<'_> {
                         Destination::Addresses(sets(cidrs, &holes))
                     }
                     To::Anywhere => Destination::Anywhere,
+                    To::Resolvers(mask) => Destination::Resolvers(*mask),
                     To::Inside => {
-                        if !(self.profile.given && self.profile.delegate) {
+                        if !self.profile.leaves_inside() {
                             self.inside(at, rule.span);
                         }
                         Destination::Nowhere
@@ -146,6 +149,13 @@ impl Check<'_> {
             if out.closed || (closes && rule.whole() != [false; 2]) {
                 continue; // the end of the list, or its first half
             }
+            if let To::Resolvers(mask) = rule.to
+                && rules[..i]
+                    .iter()
+                    .any(|earlier| earlier.allow && matches!(earlier.to, To::Resolvers(had) if had & mask == mask))
+            {
+                continue; // a rule before it allows them already
+            }
             if let Some(earlier) = rules[..i].iter().find(|earlier| earlier.allow && earlier.meets(rule)) {
                 let (line, _) = at.source.line_column(earlier.span.start);
                 let message = format!("this rule denies what line {line} may allow before it");
@@ -158,6 +168,11 @@ impl Check<'_> {
                 To::Cidrs(cidrs) => out.deny.push(Deny { to: sets(cidrs, &[]), ports: rule.ports.clone() }),
                 To::Anywhere => out.deny.push(Deny { to: AddressSet::everywhere(&[]).to_vec(), ports: rule.ports.clone() }),
                 To::Inside => self.deny_inside(at, rule.span),
+                To::Resolvers(_) => {
+                    let help = "allow them before it, or leave out the rule that allows them";
+                    self.say(Code::Unsupported, at, rule.span, "the resolvers cannot be denied", "means the DNS service", help);
+                    good = false;
+                }
                 To::Names(_) => {
                     let help = "an address that was never resolved here stays open: deny by prefix, or do not allow";
                     self.say(Code::DenyByName, at, rule.span, "a name cannot be denied", "fails open", help);

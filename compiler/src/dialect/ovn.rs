@@ -97,7 +97,7 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &EgressFirewall
     let list = at.key("egress");
     let rules = every(document.spec.egress.iter().enumerate().map(|(i, rule)| rule_of(check, list.index(i), rule)))?;
     let mut found = check.unordered(list, &rules, ClosedBy::LastRules)?;
-    if !(check.profile.given && check.profile.delegate) {
+    if !check.profile.leaves_inside() {
         check.inside(at, at.name("egress"));
     }
     found.egress.push(Egress { to: Destination::Resolvers(ALL_RESOLVERS), ports: Vec::new() });
