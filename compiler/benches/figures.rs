@@ -1,5 +1,5 @@
-//! The figures of the README for the compiler, each beside its bound: `cargo bench -p fqdnc --bench figures`.
-//! Wall times are those of the binary, the least and the median of five runs; peak memory is the kernel's.
+//! The figures of the README for the compiler, each beside its bound: `cargo bench -p fqdnc --bench figures`. It fails where the
+//! least of five runs is over the bound. Wall times are those of the binary; peak memory is the kernel's.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod repository;
@@ -37,8 +37,20 @@ fn fqdnc(arguments: &[&str]) -> Command {
     command
 }
 
-fn row(what: &str, bound: &str, (least, median): (Duration, Duration), more: &str) {
-    println!("{what:<48} {bound:>12}   least {least:>9.1?}  median {median:>9.1?}  {more}");
+/// The rows, and how many of them miss their bounds.
+#[derive(Default)]
+struct Table {
+    missed: usize,
+}
+
+impl Table {
+    /// `bound`: milliseconds.
+    fn row(&mut self, what: &str, bound: u64, (least, median): (Duration, Duration), more: &str) {
+        let held = least <= Duration::from_millis(bound);
+        self.missed += usize::from(!held);
+        let mark = if held { "" } else { "  MISSED" };
+        println!("{what:<48} <= {bound:>5} ms   least {least:>9.1?}  median {median:>9.1?}  {more}{mark}");
+    }
 }
 
 /// Peak resident memory of a run, in MiB, as /proc tells it while the process waits to be reaped.
@@ -65,15 +77,20 @@ fn compile(names: usize, each: usize) -> (String, String) {
     (dir.to_str().unwrap().to_owned(), image.to_str().unwrap().to_owned())
 }
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{cores} cores; {RUNS} runs each");
-    let (dir, image) = compile(1_000_000, 50);
+    let mut table = Table::default();
+    // Names of the large repositories.
+    let part = if repository::moment() { 100 } else { 1 };
+    let (million, hundred) = (1_000_000 / part, 100_000 / part);
+    println!("{cores} cores; {RUNS} runs each; {million} names are a million");
+    let (dir, image) = compile(million, 50);
     let memory = peak(&mut fqdnc(&["compile", &dir, "-o", &image]));
     let whole = times(|| assert!(fqdnc(&["compile", &dir, "-o", &image]).status().unwrap().success()));
-    row("1M FQDN rules in 20,000 policies, YAML to image", "<= 4 s", whole, &format!("peak {memory} MiB (<= 1536)"));
+    table.missed += usize::from(memory > 1536);
+    table.row("1M FQDN rules in 20,000 policies, YAML to image", 4_000, whole, &format!("peak {memory} MiB (<= 1536)"));
 
-    let texts = repository::texts(&repository::patterns(1_000_000), 50);
+    let texts = repository::texts(&repository::patterns(million), 50);
     let sources: Vec<Source> = texts.into_iter().map(|text| Source::new("x", text)).collect();
     let profile = profile::default();
     let policies = read::read(&sources, "default", &profile, &mut Findings::default()).policies;
@@ -82,18 +99,18 @@ fn main() {
     let types = times(|| {
         let rules = lower::lower(copies.pop().unwrap(), &profile);
         let bytes = fqdn_image::encode::encode(&plan::plan(&rules, &profile).unwrap()).unwrap();
-        assert!(bytes.len() > 1_000_000);
+        assert!(bytes.len() > million);
     });
-    row("the same from policy types to image", "<= 2.5 s", types, "");
+    table.row("the same from policy types to image", 2_500, types, "");
     drop((copies, policies));
 
     let (dir, image) = compile(2_000, 10);
     let small = times(|| assert!(fqdnc(&["compile", &dir, "-o", &image]).status().unwrap().success()));
-    row("200 policies, 2,000 names", "<= 40 ms", small, "");
+    table.row("200 policies, 2,000 names", 20, small, "");
 
     let patterns = repository::patterns(10_000);
     let mut lines = String::new();
-    for i in 0..1_000_000 {
+    for i in 0..million {
         let pattern = &patterns[i % patterns.len()];
         lines.push_str(&format!("{pattern}\t{}\n", pattern.replace('*', "x")));
     }
@@ -102,11 +119,11 @@ fn main() {
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     });
-    row("match --stdin, 1M lines", "<= 1 s", matching, "");
+    table.row("match --stdin, 1M lines", 1_000, matching, "");
 
-    let (dir, old) = compile(100_000, 50);
+    let (dir, old) = compile(hundred, 50);
     assert!(fqdnc(&["compile", &dir, "-o", &old]).status().unwrap().success());
-    let part = Path::new(&dir).join("part-00001.yaml");
+    let part = Path::new(&dir).join(if hundred > 50_000 { "part-00001.yaml" } else { "part-00000.yaml" });
     let text = fs::read_to_string(&part).unwrap();
     let changed: Vec<String> = text
         .lines()
@@ -122,5 +139,35 @@ fn main() {
     let output = Command::new(env!("CARGO_BIN_EXE_fqdnc")).args(["diff", &old, &new]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap().lines().filter(|l| l.contains("e.g.")).count();
     let compared = times(|| assert_eq!(fqdnc(&["diff", &old, &new]).status().unwrap().code(), Some(1)));
-    row("diff of two 100k-rule images, 100 changes", "<= 1 s", compared, &format!("{lines} lines"));
+    table.row("diff of two 100k-rule images, 100 changes", 1_000, compared, &format!("{lines} lines"));
+
+    // The names of toFQDNs mirrored by rules.dns, and EKS's, where nothing but each name's own question lets it be asked.
+    for (what, text) in [("rules.dns mirrors 1M names", mirrored(million)), ("1M names of EKS", of_eks(million))] {
+        let dir = folder("mirrored");
+        repository::write(&[text], &dir);
+        let dir = dir.to_str().unwrap();
+        let image = folder("mirrored.img").to_str().unwrap().to_owned();
+        let took = times(|| assert!(fqdnc(&["compile", dir, "-o", &image]).status().unwrap().success()));
+        table.row(what, 8_000, took, "");
+    }
+    if table.missed > 0 {
+        println!("{} bounds are missed", table.missed);
+        return std::process::ExitCode::FAILURE;
+    }
+    std::process::ExitCode::SUCCESS
+}
+
+fn mirrored(names: usize) -> String {
+    let list: String = (0..names).map(|i| format!("    - matchName: host{i}.example{}.com\n", i % 1_000)).collect();
+    let dns: String = list.replace("    - matchName", "        - matchName");
+    format!(
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p, namespace: shop}}\nspec:\n  endpointSelector: {{}}\n  egress:\n  - toEndpoints: [{{matchLabels: {{k8s:io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}}}]\n    toPorts:\n    - ports: [{{port: \"53\", protocol: ANY}}]\n      rules:\n        dns:\n{dns}  - toFQDNs:\n{list}"
+    )
+}
+
+fn of_eks(names: usize) -> String {
+    let list: String = (0..names).map(|i| format!("      - host{i}.example{}.com\n", i % 1_000)).collect();
+    format!(
+        "apiVersion: networking.k8s.aws/v1alpha1\nkind: ApplicationNetworkPolicy\nmetadata: {{name: p, namespace: shop}}\nspec:\n  podSelector: {{}}\n  policyTypes: [Egress]\n  egress:\n  - to:\n    - domainNames:\n{list}    ports: [{{protocol: TCP, port: 443}}]\n"
+    )
 }

@@ -6,6 +6,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+/// Whether each bench is only to run for a moment, as CI has it: a hundredth of the size, and no bound for that.
+pub fn moment() -> bool {
+    std::env::var_os("BENCH_MOMENT").is_some()
+}
+
 /// A small generator of numbers (xorshift), the same on every run.
 pub struct Dice(pub u64);
 

@@ -13,7 +13,9 @@ use fqdnc::{lower, plan, profile, read, yaml};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const NAMES: [usize; 3] = [2_000, 100_000, 1_000_000];
+fn names() -> Vec<usize> {
+    if repository::moment() { vec![2_000] } else { vec![2_000, 100_000, 1_000_000] }
+}
 
 fn main() {
     divan::main();
@@ -29,32 +31,32 @@ fn policies(names: usize) -> Vec<Policy> {
     read::read(&sources(names), "default", &profile::default(), &mut Findings::default()).policies
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn a_yaml_to_trees(bencher: Bencher, names: usize) {
     let sources = sources(names);
     bencher.bench(|| sources.iter().map(|source| yaml::parse(source, &mut Findings::default()).len()).sum::<usize>());
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn b_texts_to_policies(bencher: Bencher, names: usize) {
     let (sources, profile) = (sources(names), profile::default());
     bencher.bench(|| read::read(&sources, "default", &profile, &mut Findings::default()));
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn c_policies_to_rules(bencher: Bencher, names: usize) {
     let (policies, profile) = (policies(names), profile::default());
     bencher.with_inputs(|| policies.clone()).bench_values(|policies| lower::lower(policies, &profile));
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn d_rules_to_tables(bencher: Bencher, names: usize) {
     let profile = profile::default();
     let rules = lower::lower(policies(names), &profile);
     bencher.bench(|| plan::plan(&rules, &profile).unwrap());
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn e_tables_to_bytes(bencher: Bencher, names: usize) {
     let profile = profile::default();
     let tables = plan::plan(&lower::lower(policies(names), &profile), &profile).unwrap();
@@ -66,13 +68,13 @@ fn bytes(names: usize) -> Vec<u8> {
     encode::encode(&plan::plan(&lower::lower(policies(names), &profile), &profile).unwrap()).unwrap()
 }
 
-#[divan::bench(args = NAMES, sample_count = 3)]
+#[divan::bench(args = names(), sample_count = 3)]
 fn f_bytes_to_image(bencher: Bencher, names: usize) {
     let bytes = bytes(names);
     bencher.with_inputs(|| bytes.clone()).bench_values(|bytes| Image::decode(bytes).unwrap());
 }
 
-#[divan::bench(args = NAMES)]
+#[divan::bench(args = names())]
 fn h_walk(bencher: Bencher, names: usize) {
     let image = Image::decode(bytes(names)).unwrap();
     let name = WireName::parse("bucket39.eu.store.org1.net").unwrap();

@@ -110,7 +110,7 @@ impl Check<'_> {
         if matches!(scope, Scope::Cluster) && own.is_some() {
             let span = at.key("metadata").name("namespace");
             let help = "write a policy of a namespace, or select the namespace by its label";
-            self.say(Code::UnknownKey, at, span, "a cluster-wide policy has no namespace", "would not count", help);
+            self.say(Code::UnknownKey, at, span, "an object of the whole cluster has no `namespace`", "would not count", help);
         }
     }
 

@@ -4,6 +4,7 @@
 //! `schema::shapes`, a folder in golden/accept.
 
 pub mod calico;
+mod calico_selectors;
 pub mod eks;
 pub mod expression;
 pub mod gke;

@@ -177,7 +177,8 @@ pub(crate) fn test(paths: &[PathBuf]) -> Outcome {
         }
         wrong += bad.len();
     }
-    writeln!(out, "{rows} verdicts in {} tables, {wrong} wrong", tables.len())?;
+    let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+    writeln!(out, "{} in {}, {wrong} wrong", plural(rows, "verdict"), plural(tables.len(), "table"))?;
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
@@ -200,7 +201,8 @@ fn run_table(path: &Path, findings: &mut Findings, rows: &mut usize) -> Result<V
     let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
     let input = files::policies(&[folder], &mut quiet).map_err(Failure)?;
     let compiled = fqdnc::compile(&input.sources, &profile, "default", &mut quiet);
-    findings.0.extend(quiet.0.into_iter().filter(|d| d.severity() == Severity::Error));
+    findings.0.extend(quiet.0);
+    findings.0.retain(|d| d.severity() == Severity::Error);
     let Some(compiled) = compiled.filter(|_| !findings.refused()) else { return Ok(Vec::new()) };
     let image = Image::decode(compiled.bytes).map_err(|e| Failure(format!("the image made contradicts itself: {e}")))?;
     let mut wrong = Vec::new();

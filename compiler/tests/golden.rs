@@ -243,39 +243,6 @@ fn i4_same_input_same_bytes() {
     assert!(images[0] == images[1] && images[1] == images[2]);
 }
 
-/// I7: every key of the documents' schema is either in some accepted policy or refused by name.
-#[test]
-fn i7_nothing_is_ignored_in_silence() {
-    let keys = ["toServices", "toGroups", "toNodes", "toRequires", "icmps", "authentication"];
-    for key in keys {
-        let text = format!(
-            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{{key}: [{{}}]}}]}}\n"
-        );
-        refused(&text, key);
-    }
-    for key in ["terminatingTLS", "originatingTLS", "serverNames", "listener"] {
-        let text = format!(
-            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], {key}: {{}}}}]}}]}}\n"
-        );
-        refused(&text, key);
-    }
-    for key in ["http", "kafka", "l7", "l7proto"] {
-        let text = format!(
-            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p}}\nspec: {{endpointSelector: {{}}, egress: [{{toPorts: [{{ports: [{{port: \"80\"}}], rules: {{{key}: []}}}}]}}]}}\n"
-        );
-        refused(&text, key);
-    }
-}
-
-fn refused(text: &str, key: &str) {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("i7-{key}.yaml"));
-    fs::write(&path, text).unwrap();
-    let run = fqdnc(&root(), &["check", path.to_str().unwrap()]);
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert_eq!(run.status.code(), Some(1), "{key}: {said}");
-    assert!(said.contains(&format!("`{key}`")), "{key}: {said}");
-}
-
 /// I9: a changed rule line changes as many lines of the dump as it has selectors, also beneath a wildcard.
 #[test]
 fn i9_a_changed_line_changes_few_lines() {

@@ -185,6 +185,14 @@ impl Selector {
     }
 }
 
+impl FromIterator<Requirement> for Selector {
+    fn from_iter<T: IntoIterator<Item = Requirement>>(requirements: T) -> Self {
+        let mut selector = Selector::default();
+        requirements.into_iter().for_each(|requirement| selector.require(requirement));
+        selector
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {

@@ -4,12 +4,11 @@
 use crate::addresses::Cidr;
 use crate::check::{At, Check};
 use crate::diagnostic::Code;
+use crate::dialect::calico_selectors::{meant, subjects};
 use crate::dialect::ordered::{ClosedBy, OrderedRule, To};
-use crate::dialect::{every, expression, names, namespace_label, ports_of};
+use crate::dialect::{every, names, ports_of};
 use crate::document::Metadata;
 use crate::policy::{Ports, Rule};
-use fqdn_image::Pattern;
-use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Any;
@@ -197,63 +196,6 @@ pub(crate) fn rules(check: &mut Check<'_>, at: At<'_>, document: &CalicoPolicy) 
     Some((subjects.into_iter().map(rule).collect(), alone))
 }
 
-/// What Calico puts on workloads itself, and nobody here does.
-fn is_own(key: &str) -> bool {
-    ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix))
-}
-
-/// What a label of a namespace is called here.
-fn of_namespace(key: &str) -> Option<String> {
-    match key {
-        "projectcalico.org/name" => Some(format!("k8s:{NAMESPACE}")),
-        key if is_own(key) => None,
-        key => Some(namespace_label(key)),
-    }
-}
-
-/// The selectors of which one must hold.
-fn expression(
-    check: &mut Check<'_>,
-    at: At<'_>,
-    key: &str,
-    text: &Option<String>,
-    label: &dyn Fn(&str) -> Option<String>,
-) -> Option<Vec<Selector>> {
-    let text = text.as_deref().unwrap_or("");
-    let (message, why) = match expression::parse(text, &|key: &str| label(key)) {
-        Ok(alternatives) if !alternatives.is_empty() => return Some(alternatives),
-        Ok(_) => (format!("`{key}` selects nothing"), "never true"),
-        Err(why) => (format!("`{}` is no selector: {why}", text.escape_default()), "here"),
-    };
-    check.say(Code::BadSelector, at, at.key(key).node.span, message, why, "");
-    None
-}
-
-/// The workloads, as alternatives.
-fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Selector>> {
-    let namespace = format!("k8s:{NAMESPACE}");
-    let pod_label = |key: &str| match key {
-        "projectcalico.org/namespace" => Some(namespace.clone()),
-        key if is_own(key) => None,
-        key => Some(format!("k8s:{key}")),
-    };
-    let pods = expression(check, at, "selector", &spec.selector, &pod_label)?;
-    let namespaces = expression(check, at, "namespaceSelector", &spec.namespace_selector, &of_namespace)?;
-    let place = match &check.namespace {
-        Some(name) => Requirement::In(namespace.clone(), [name.clone()].into()),
-        None => Requirement::Exists(namespace.clone()),
-    };
-    let mut subjects = Vec::new();
-    for pod in &pods {
-        for of in &namespaces {
-            let mut subject = pod.clone();
-            of.requirements().chain([&place]).for_each(|requirement| subject.require(requirement.clone()));
-            subjects.push(subject);
-        }
-    }
-    Some(subjects)
-}
-
 fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<OrderedRule>> {
     let before = check.findings.0.len();
     check.unsupported(
@@ -335,92 +277,6 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<O
     let ports = ports?;
     let rule = |to| OrderedRule { allow, to, ports: ports.clone(), span: at.head() };
     (!refused).then(|| to.into_iter().map(rule).collect())
-}
-
-/// What the selectors of a destination mean: resolvers, kept sets, and workloads of which nothing is known here.
-fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool) -> Option<Vec<To>> {
-    let pods = expression(check, at, "selector", &to.selector, &|key| Some(destination_label(key)))?;
-    let global = to.namespace_selector.as_deref().is_some_and(|text| text.trim() == "global()");
-    let namespaces = match &to.namespace_selector {
-        Some(text) if !text.is_empty() && !global => {
-            expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?
-        }
-        _ => {
-            let mut own = Selector::default();
-            check
-                .namespace
-                .iter()
-                .for_each(|name| own.require(Requirement::In(format!("k8s:{NAMESPACE}"), [name.clone()].into())));
-            vec![own]
-        }
-    };
-    // A selector of namespaces means what is in one; none, in a policy of no namespace, means everything.
-    let (in_none, in_some) =
-        (global || (check.namespace.is_none() && !to.namespace_selector.as_ref().is_some_and(|t| !t.is_empty())), !global);
-    let mut whole = Vec::new();
-    for pod in &pods {
-        for of in &namespaces {
-            let mut selector = pod.clone();
-            of.requirements().for_each(|requirement| selector.require(requirement.clone()));
-            whole.push(selector);
-        }
-    }
-    let mask = whole.iter().filter(|_| in_some).fold(0, |mask, selector| mask | check.resolvers_of(selector));
-    let mut sets = Vec::new();
-    for set in check.sets.network_sets() {
-        let is_meant = match set.namespace {
-            None => in_none && pods.iter().any(|selector| selector.selects(&set.labels)),
-            Some(_) => in_some && whole.iter().any(|selector| selector.selects(&set.labels)),
-        };
-        if is_meant {
-            sets.push(set);
-            continue;
-        }
-        let unknown = |selector: &&Selector| {
-            let mut missing = selector.missing_keys(&set.labels).peekable();
-            missing.peek().is_some() && missing.all(|key| key.starts_with("k8s:io.cilium.k8s.namespace.labels."))
-        };
-        if in_some
-            && set.namespace.is_some()
-            && pods.iter().any(|pod| pod.selects(&set.labels))
-            && whole.iter().any(|s| unknown(&s))
-        {
-            let message = format!("whether `{}` is meant depends on labels of its namespace", set.id);
-            let help = "name the namespace: `projectcalico.org/name == \"...\"`";
-            check.say(Code::Unsupported, at, at.key("namespaceSelector").node.span, message, "not known here", help);
-            return None;
-        }
-    }
-    if global && sets.is_empty() {
-        let help = "give the file of the GlobalNetworkSet, too";
-        check.say(
-            Code::Unsupported,
-            at,
-            at.key("selector").node.span,
-            "no set of what was given is meant",
-            "not known here",
-            help,
-        );
-        return None;
-    }
-    let cidrs: Vec<Cidr> = sets.iter().flat_map(|set| set.cidrs.iter().copied()).collect();
-    let names: Vec<Pattern> = sets.iter().flat_map(|set| set.names.iter().cloned()).collect();
-    let mut out = Vec::new();
-    out.extend((!cidrs.is_empty()).then_some(To::Cidrs(cidrs)));
-    out.extend((!names.is_empty()).then_some(To::Names(names)));
-    out.extend((mask != 0).then_some(To::Resolvers(mask)));
-    if !global && (!allow || (sets.is_empty() && mask == 0)) {
-        out.push(To::Inside);
-    }
-    Some(out)
-}
-
-/// What a label of destinations is called here: what Calico puts on them keeps its name.
-fn destination_label(key: &str) -> String {
-    match key {
-        "projectcalico.org/namespace" => format!("k8s:{NAMESPACE}"),
-        key => format!("k8s:{key}"),
-    }
 }
 
 fn ports(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<Ports>> {

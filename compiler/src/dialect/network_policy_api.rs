@@ -239,7 +239,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<O
                     None => good = false,
                 }
             }
-            (None, None, Some(_), 0) => {
+            (_, _, Some(_), _) => {
                 check.unsupported(place, &[("nodes", true)]);
                 good = false;
             }

@@ -121,7 +121,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &FirewallRule) -> Option<Ord
             let parse = |t: &str| names::parse(t, names::Star::One, 1, false);
             To::Names(vec![check.domain_name(to.key("dnsName"), text, parse)?])
         }
-        (None, None, Some(_)) => return None,
+        (_, _, Some(_)) => return None,
         _ => {
             check.say(Code::MixedPeers, to, to.head(), "not exactly one destination", "in this rule", "write a rule for each");
             return None;

@@ -270,11 +270,20 @@ pub fn within(milliseconds: u64, holds: impl Fn() -> bool) -> bool {
     holds()
 }
 
+/// Says what a test leaves out: past the test's captured output, where the run counts it.
+#[macro_export]
+macro_rules! not_run {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "NOT RUN  {}", format_args!($($what)*));
+    }};
+}
+
 /// False = nft is not here, and that is said.
 pub fn has_nft() -> bool {
     let has = Command::new("nft").arg("--version").output().is_ok();
     if !has {
-        println!("NOT RUN  nft is not installed (apt-get install nftables)");
+        not_run!("nft is not installed (apt-get install nftables)");
     }
     has
 }

@@ -699,7 +699,7 @@ fn other_ways_to_send() {
     // By a ring, in the thread or in a worker of the kernel's: it is the socket's packet all the same.
     let ring = agent.tell(&format!("ring-send {RESOLVER} 53 00 thread")) != "no ring";
     if !ring {
-        println!("NOT RUN  io_uring: this kernel lets nobody have a ring (kernel.io_uring_disabled)");
+        kernel_tests::not_run!("io_uring: this kernel lets nobody have a ring (kernel.io_uring_disabled)");
     }
     for by in ["thread", "worker"].into_iter().filter(|_| ring) {
         for (name, said) in [("ip-10-200-1-1.example.test", "sent"), ("www.evil.test", "EPERM")] {
@@ -726,7 +726,7 @@ fn a_socket_that_routes_by_itself_is_refused() {
     let before = node.counter("header-routing");
     let said = agent.tell("send-routed routed fd20::9 fd20::8 7777");
     if said.starts_with("no option") {
-        println!("NOT RUN  routing headers: {said}");
+        kernel_tests::not_run!("routing headers: {said}");
         return;
     }
     assert_eq!(said, "EPERM");

@@ -34,7 +34,7 @@ fn packet_sockets_from_before_are_found_row_29() {
         assert_eq!(agent.tell("udp u"), "ok");
         let said = agent.tell(how);
         if said != "ok" {
-            println!("NOT RUN  {how}: {said}");
+            kernel_tests::not_run!("{how}: {said}");
             continue;
         }
         let refused = bind::bind(&node.pins, &told(&workload)).unwrap_err().to_string();
@@ -120,7 +120,7 @@ fn the_devices_of_every_process_are_covered_row_30() {
 #[test]
 fn a_program_before_ours_is_noticed_row_31() {
     if Command::new("clang-19").arg("--version").output().is_err() {
-        println!("NOT RUN  clang-19 is not installed");
+        kernel_tests::not_run!("clang-19 is not installed");
         return;
     }
     let (node, workload) = node("passer");

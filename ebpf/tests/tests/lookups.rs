@@ -33,7 +33,7 @@ fn lookups(out: &Path) -> Vec<(&'static str, String)> {
     ] {
         match Command::new("sh").args(["-c", &build]).output() {
             Ok(done) if done.status.success() => ready.push((name, run)),
-            _ => println!("NOT RUN  {name}: {build}"),
+            _ => kernel_tests::not_run!("{name}: {build}"),
         }
     }
     ready

@@ -183,7 +183,9 @@ impl Drop for Kernel {
 #[test]
 fn natively_and_in_the_kernel_the_same() {
     let Some(mut native) = Native::new() else {
-        println!("NOT RUN  the native parser needs clang-19 with its sanitizers (apt-get install clang-19 libclang-rt-19-dev)");
+        kernel_tests::not_run!(
+            "the native parser needs clang-19 with its sanitizers (apt-get install clang-19 libclang-rt-19-dev)"
+        );
         return;
     };
     let kernel = Kernel::new();
@@ -268,7 +270,9 @@ fn strict(bytes: &[u8]) -> Option<Vec<String>> {
 #[test]
 fn no_address_that_a_strict_parser_does_not_give() {
     let Some(mut native) = Native::new() else {
-        println!("NOT RUN  the native parser needs clang-19 with its sanitizers (apt-get install clang-19 libclang-rt-19-dev)");
+        kernel_tests::not_run!(
+            "the native parser needs clang-19 with its sanitizers (apt-get install clang-19 libclang-rt-19-dev)"
+        );
         return;
     };
     let (good, bad) = messages(100_000);

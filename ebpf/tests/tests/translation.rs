@@ -150,7 +150,7 @@ fn a_translation_leads_to_no_stranger_row_56() {
 #[test]
 fn a_socket_load_balancer_row_5() {
     if Command::new("clang-19").arg("--version").output().is_err() {
-        println!("NOT RUN  clang-19 is not installed");
+        kernel_tests::not_run!("clang-19 is not installed");
         return;
     }
     let ebpf = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

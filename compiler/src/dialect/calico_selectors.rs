@@ -1,0 +1,154 @@
+//! Whom Calico's selectors mean: as subjects workloads; as destinations resolvers, kept sets, and workloads of which nothing is
+//! known here.
+
+use super::calico::{Entity, Spec};
+use super::expression as language;
+use super::namespace_label;
+use super::ordered::To;
+use crate::addresses::Cidr;
+use crate::check::{At, Check};
+use crate::diagnostic::Code;
+use crate::sets::Set;
+use fqdn_image::Pattern;
+use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
+
+/// What Calico puts on workloads itself, and nobody here does.
+fn is_own(key: &str) -> bool {
+    ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// What a label of a namespace is called here.
+fn of_namespace(key: &str) -> Option<String> {
+    match key {
+        "projectcalico.org/name" => Some(format!("k8s:{NAMESPACE}")),
+        key if is_own(key) => None,
+        key => Some(namespace_label(key)),
+    }
+}
+
+/// The selectors of which one must hold.
+fn expression(
+    check: &mut Check<'_>,
+    at: At<'_>,
+    key: &str,
+    text: &Option<String>,
+    label: &dyn Fn(&str) -> Option<String>,
+) -> Option<Vec<Selector>> {
+    let text = text.as_deref().unwrap_or("");
+    let (message, why) = match language::parse(text, &|key: &str| label(key)) {
+        Ok(alternatives) if !alternatives.is_empty() => return Some(alternatives),
+        Ok(_) => (format!("`{key}` selects nothing"), "never true"),
+        Err(why) => (format!("`{}` is no selector: {why}", text.escape_default()), "here"),
+    };
+    check.say(Code::BadSelector, at, at.key(key).node.span, message, why, "");
+    None
+}
+
+/// The workloads, as alternatives.
+pub(super) fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option<Vec<Selector>> {
+    let namespace = format!("k8s:{NAMESPACE}");
+    let pod_label = |key: &str| match key {
+        "projectcalico.org/namespace" => Some(namespace.clone()),
+        key if is_own(key) => None,
+        key => Some(format!("k8s:{key}")),
+    };
+    let pods = expression(check, at, "selector", &spec.selector, &pod_label)?;
+    let namespaces = expression(check, at, "namespaceSelector", &spec.namespace_selector, &of_namespace)?;
+    let place = match &check.namespace {
+        Some(name) => Requirement::In(namespace.clone(), [name.clone()].into()),
+        None => Requirement::Exists(namespace.clone()),
+    };
+    let mut subjects = Vec::new();
+    for pod in &pods {
+        for of in &namespaces {
+            let mut subject = pod.clone();
+            of.requirements().chain([&place]).for_each(|requirement| subject.require(requirement.clone()));
+            subjects.push(subject);
+        }
+    }
+    Some(subjects)
+}
+
+/// The selectors of a destination.
+struct Meant {
+    /// Of objects in no namespace, if those can be meant.
+    in_none: Option<Vec<Selector>>,
+    /// Of what is in a namespace, its namespace's conditions among them, if those can be meant.
+    in_some: Option<Vec<Selector>>,
+    /// Of objects alone, whatever their namespace.
+    objects: Vec<Selector>,
+}
+
+impl Meant {
+    fn read(check: &mut Check<'_>, at: At<'_>, to: &Entity) -> Option<Self> {
+        let objects = expression(check, at, "selector", &to.selector, &|key| Some(destination_label(key)))?;
+        let written = to.namespace_selector.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        if written == Some("global()") {
+            return Some(Meant { in_none: Some(objects.clone()), in_some: None, objects });
+        }
+        let own = |name: &String| Requirement::In(format!("k8s:{NAMESPACE}"), [name.clone()].into());
+        let namespaces = match written {
+            Some(_) => expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?,
+            None => vec![check.namespace.iter().map(own).collect()],
+        };
+        let with = |object: &Selector, of: &Selector| object.requirements().chain(of.requirements()).cloned().collect();
+        let in_some = objects.iter().flat_map(|object| namespaces.iter().map(move |of| with(object, of))).collect();
+        // In a policy of no namespace, a selector alone means everything.
+        let everything = written.is_none() && check.namespace.is_none();
+        Some(Meant { in_none: everything.then(|| objects.clone()), in_some: Some(in_some), objects })
+    }
+
+    fn means(&self, set: &Set) -> bool {
+        let selectors = if set.namespace.is_some() { &self.in_some } else { &self.in_none };
+        selectors.iter().flatten().any(|selector| selector.selects(&set.labels))
+    }
+
+    /// Whether labels of a namespace, of which only the name is known here, decide about a set.
+    fn hangs_on_namespace(&self, set: &Set) -> bool {
+        let unknown = |selector: &Selector| {
+            let mut missing = selector.missing_keys(&set.labels).peekable();
+            missing.peek().is_some() && missing.all(|key| key.starts_with("k8s:io.cilium.k8s.namespace.labels."))
+        };
+        set.namespace.is_some()
+            && self.objects.iter().any(|object| object.selects(&set.labels))
+            && self.in_some.iter().flatten().any(unknown)
+    }
+}
+
+/// What the selectors of a destination mean: resolvers, kept sets, and workloads of which nothing is known here.
+pub(super) fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool) -> Option<Vec<To>> {
+    let meant = Meant::read(check, at, to)?;
+    let sets: Vec<&Set> = check.sets.network_sets().filter(|set| meant.means(set)).collect();
+    if let Some(set) = check.sets.network_sets().find(|set| !meant.means(set) && meant.hangs_on_namespace(set)) {
+        let message = format!("whether `{}` is meant depends on labels of its namespace", set.id);
+        let help = "name the namespace: `projectcalico.org/name == \"...\"`";
+        check.say(Code::Unsupported, at, at.key("namespaceSelector").node.span, message, "not known here", help);
+        return None;
+    }
+    if sets.is_empty() && meant.in_some.is_none() {
+        let message = "no set of what was given is meant";
+        let help = "give the file of the GlobalNetworkSet, too";
+        check.say(Code::Unsupported, at, at.key("selector").node.span, message, "not known here", help);
+        return None;
+    }
+    let mask = meant.in_some.iter().flatten().fold(0, |mask, selector| mask | check.resolvers_of(selector));
+    let cidrs: Vec<Cidr> = sets.iter().flat_map(|set| set.cidrs.iter().copied()).collect();
+    let names: Vec<Pattern> = sets.iter().flat_map(|set| set.names.iter().cloned()).collect();
+    let mut out = Vec::new();
+    out.extend((!cidrs.is_empty()).then_some(To::Cidrs(cidrs)));
+    out.extend((!names.is_empty()).then_some(To::Names(names)));
+    out.extend((mask != 0).then_some(To::Resolvers(mask)));
+    // What allows a set or the resolvers says enough; a denial may mean workloads as well.
+    if meant.in_some.is_some() && (!allow || (sets.is_empty() && mask == 0)) {
+        out.push(To::Inside);
+    }
+    Some(out)
+}
+
+/// What a label of destinations is called here: what Calico puts on them keeps its name.
+fn destination_label(key: &str) -> String {
+    match key {
+        "projectcalico.org/namespace" => format!("k8s:{NAMESPACE}"),
+        key => format!("k8s:{key}"),
+    }
+}
