@@ -3,7 +3,7 @@ SHELL := /bin/bash
 # The scripts look into target/, wherever else your shell builds.
 unexport CARGO_TARGET_DIR
 
-.PHONY: build demo test check kernels matrix dearest flood bench faults fuzz ebpf clean
+.PHONY: build demo test check kernels matrix dearest flood bench faults fuzz soak ebpf clean
 build: tools ; cargo build --release
 tools: ; @.ci/tools
 demo: build ; @.ci/root policies/quickstart/demo.sh target/release
@@ -19,5 +19,7 @@ dearest: tools ; @.ci/dearest
 bench: build ; @cargo bench -q -p fqdnc && ebpf/bench/run.sh
 faults: ; @.ci/faults "$${TMPDIR:-/tmp}/fqdn-faults"
 fuzz: ; @.ci/fuzz 1800
+# All that takes hours by nature.
+soak: build ; @.ci/soak
 ebpf: ; $(MAKE) -C ebpf
 clean: ; cargo clean && rm -rf .kernels ebpf/build

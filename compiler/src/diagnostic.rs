@@ -307,7 +307,8 @@ impl Findings {
         let span = source.within(span);
         let said = if code == Code::Syntax { source.lines_of(span) } else { span };
         let text = source.text.get(said.start..said.end).filter(|text| text.len() < 400).unwrap_or("");
-        if code.severity() == Severity::Error && (text.contains("{{") || text.contains("${")) {
+        let is_template = |text: &str| text.contains("{{") || text.contains("${");
+        if code.severity() == Severity::Error && (is_template(text) || is_template(&message)) {
             help = "this is a template: render it first, and give what comes out".into();
         }
         self.0.push(Diagnostic { code, source: Some(source.clone()), span, message, label, help, fix: None });

@@ -274,6 +274,8 @@ pub struct ProfileDocument {
     pub updates: Option<bool>,
     /// How a query is refused: nxdomain, nodata, refused or drop.
     pub refuse: Option<Refuse>,
+    /// false: the cluster has no IPv6, and none of it passes but neighbour discovery.
+    pub ipv6: Option<bool>,
     /// Prefixes that no answer may teach, besides loopback, link-local and multicast.
     pub never_learn: Option<Vec<String>>,
 }

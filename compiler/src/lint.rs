@@ -345,7 +345,7 @@ fn no_way_to_ask(policies: &[Policy], dns_ports: &DnsPorts, places: &[Named], fi
             continue;
         };
         let message = if nothing {
-            format!("`{}` allows names, and nothing lets its workloads ask DNS", policy.id)
+            format!("`{}` allows names, and nothing that was given lets its workloads ask DNS", policy.id)
         } else {
             format!("`{}` allows `{pattern}`, and no rules.dns lets its workloads ask for it", policy.id)
         };

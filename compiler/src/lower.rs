@@ -159,7 +159,7 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
         }
         if let Some(stance) = subjects.get_mut(&rule.subject) {
             stance.default_deny |= rule.default_deny;
-            stance.denies |= !rule.deny.is_empty();
+            stance.denies |= !rule.deny.is_empty() || !profile.ipv6;
         }
     }
     let subjects: Vec<(Selector, Stance)> = subjects.into_iter().collect();
@@ -189,6 +189,13 @@ pub fn lower(mut policies: Vec<Policy>, profile: &Profile) -> Rules {
         let cluster = AddressSet::group("clusterCIDRs", &profile.cluster, &[], Locality::Any);
         let what = What::Addresses(lower.address_set(cluster));
         lower.add(by, what, Usage::Reach, 0);
+    }
+    if !profile.ipv6 {
+        // Neighbour discovery is no traffic of a workload's own, and is judged before this.
+        let by = By { subject: None, policy: names.len() as u32 };
+        names.push("profile/ipv6".into());
+        let what = What::Addresses(lower.address_set(AddressSet::prefix(Cidr::ALL, &[], &[])));
+        lower.add(by, what, Usage::Deny, 0);
     }
     lower.finish(subjects, names)
 }

@@ -98,6 +98,8 @@ pub struct Profile {
     pub delegate: bool,
     /// Addresses behind entities.
     pub entities: BTreeMap<String, Vec<Cidr>>,
+    /// Whether there is IPv6. If not, all of it is refused but neighbour discovery.
+    pub ipv6: bool,
     /// Least, most and added seconds.
     pub ttl: [u32; 3],
     /// Prefixes that no answer may teach.

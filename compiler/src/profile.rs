@@ -37,6 +37,7 @@ pub fn default() -> Profile {
         cluster: Vec::new(),
         delegate: false,
         entities: Default::default(),
+        ipv6: true,
         ttl: TTL,
         never_learn: Vec::new(),
         chain: false,
@@ -173,6 +174,20 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
     }
     profile.chain = document.cnames == Some(Cnames::Chain);
     profile.updates = document.updates.unwrap_or(false);
+    profile.ipv6 = document.ipv6.unwrap_or(true);
+    let of_ipv6 = |cidr: &Cidr| !Cidr::ALL_V4.contains(*cidr);
+    if let Some(n) = profile.resolvers.iter().position(|r| !profile.ipv6 && r.addresses.iter().any(of_ipv6)) {
+        let path = [Step::Key("resolvers"), Step::Index(n)];
+        let help = "name its IPv4 addresses alone, or leave out `ipv6: false`";
+        findings.at(
+            Code::BadProfile,
+            source,
+            at(&path),
+            "a resolver has an IPv6 address where there is no IPv6",
+            "in this entry",
+            help,
+        );
+    }
     profile.refuse = document.refuse.unwrap_or_default();
     if matches!(profile.refuse, Refuse::Refused | Refuse::Drop) {
         let message = "a query refused like this is asked again, or waited for";
@@ -217,6 +232,9 @@ fn describe(profile: &mut Profile) {
         text.push(format!("neverLearn {}", join(&profile.never_learn)));
     }
     text.push(format!("ttl min {}s max {}s grace {}s", profile.ttl[0], profile.ttl[1], profile.ttl[2]));
+    if !profile.ipv6 {
+        text.push("ipv6 false".into());
+    }
     if profile.updates {
         text.push("updates true".into());
     }

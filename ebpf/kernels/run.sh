@@ -3,9 +3,9 @@
 #
 #   run.sh LOADER IMAGE TESTS [KERNEL...]
 #
-# LOADER  fqdn-load, linked statically
+# LOADER  fqdn-load
 # IMAGE   an image to apply
-# TESTS   the tests that put packets to the programs (verdicts), linked statically
+# TESTS   the tests that put packets to the programs (verdicts)
 # KERNEL  a package name without linux-image- or linux-binary-, for example 6.1.0-56-cloud-amd64; a series, for
 #         example 6.1: the newest that the sources offer; or "newest"
 #
@@ -118,6 +118,17 @@ fetch_modules() {
 	echo "$archive"
 }
 
+# PROGRAM PLACE ROOT: the program without what debuggers read, and the libraries that it is linked to.
+put_program() {
+	local library
+	strip --strip-debug -o "$2" "$1"
+	chmod 755 "$2"
+	for library in $(ldd "$1" | grep -oE '/[^ ]+'); do
+		mkdir -p "$3$(dirname "$library")"
+		cp -L "$library" "$3$library"
+	done
+}
+
 # LOADER IMAGE TESTS -> initramfs at $4. The tests read their tables where they were built.
 build_initramfs() {
 	local root
@@ -125,8 +136,8 @@ build_initramfs() {
 	mkdir "$root"/{bin,dev,proc,sys}
 	cp "$2" "$root/policy.img"
 	cp /bin/busybox "$root/bin/busybox"
-	install -m 755 "$1" "$root/bin/fqdn-load"
-	install -m 755 "$3" "$root/bin/packet-tests"
+	put_program "$1" "$root/bin/fqdn-load" "$root"
+	put_program "$3" "$root/bin/packet-tests" "$root"
 	install -m 755 "$here/init" "$root/init"
 	mkdir -p "$root$repository"
 	cp -r "$repository"/{golden,policies} "$root$repository/"
@@ -192,7 +203,7 @@ main() {
 	local loader=$1 image=$2 tests=$3 kernel failed=0 status initramfs
 	shift 3
 	[ $# -gt 0 ] || set -- "${DEFAULT_KERNELS[@]}"
-	for tool in qemu-system-x86_64 busybox cpio apt-get dpkg-deb; do
+	for tool in qemu-system-x86_64 busybox cpio apt-get dpkg-deb strip ldd; do
 		command -v $tool >/dev/null || { echo "NOT RUN  kernels: $tool is not installed"; exit 3; }
 	done
 	prepare_apt

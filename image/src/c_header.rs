@@ -4,7 +4,7 @@ use crate::abi::{self, CONSTANTS, LAYOUTS, REASONS};
 use std::fmt::Write as _;
 
 /// The whole header.
-pub fn text() -> String {
+fn text() -> String {
     let mut out = String::from(
         "/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */\n\
          /* Generated from image/src/abi.rs; `BLESS=1 cargo test -p fqdn-image` writes it anew. */\n\

@@ -9,7 +9,8 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 pub mod abi;
-pub mod c_header;
+#[cfg(test)]
+mod c_header;
 pub mod compare;
 pub mod decode;
 pub mod difference;

@@ -40,7 +40,9 @@ fn expression(
         Ok(_) => (format!("`{key}` selects nothing"), "never true"),
         Err(why) => (format!("`{}` is no selector: {why}", text.escape_default()), "here"),
     };
-    check.say(Code::BadSelector, at, at.key(key).node.span, message, why, "");
+    let of_namespaces = key == "selector" && text.contains("projectcalico.org/name ");
+    let help = if of_namespaces { "a label of namespaces: write it under `namespaceSelector`" } else { "" };
+    check.say(Code::BadSelector, at, at.key(key).node.span, message, why, help);
     None
 }
 

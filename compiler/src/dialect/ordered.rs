@@ -87,14 +87,34 @@ impl Check<'_> {
     /// The grants and denials of a list. `closed_by`: the rest is denied by the list's own last rules, or by the dialect.
     pub(super) fn unordered(&mut self, at: At<'_>, rules: &[OrderedRule], closed_by: ClosedBy) -> Option<Unordered> {
         let mut out = Unordered::default();
-        let mut whole = [false; 2];
+        // What the cluster has none of is denied already.
+        let closed_before = [false, !self.profile.ipv6];
+        let mut whole = closed_before;
         let mut good = true;
         let holes = self.profile.inside();
         let before = self.findings.0.len();
-        let closes = (0..2).all(|family| rules.iter().any(|rule| !rule.allow && rule.whole()[family]));
+        let denier = |family: usize| rules.iter().rfind(|rule| !rule.allow && rule.whole()[family]);
+        let closes = (0..2).all(|family| closed_before[family] || denier(family).is_some());
         if closed_by == ClosedBy::LastRules && !closes {
-            let help = "end with a rule that denies 0.0.0.0/0 and ::/0 on all ports";
-            self.say(Code::DefaultAllow, at, at.head(), "what no rule matches is allowed", "no allow-list", help);
+            let (span, message, label, help) = match (denier(0), denier(1)) {
+                (Some(last), None) => (
+                    last.span,
+                    "what no rule matches is allowed over IPv6",
+                    "closes IPv4 alone",
+                    "add a rule that denies ::/0, or, for a cluster without IPv6, `ipv6: false` to the profile",
+                ),
+                (None, Some(last)) => (
+                    last.span,
+                    "what no rule matches is allowed over IPv4",
+                    "closes IPv6 alone",
+                    "add a rule that denies 0.0.0.0/0",
+                ),
+                _ => {
+                    let help = "end with a rule that denies 0.0.0.0/0 and ::/0 on all ports";
+                    (at.head(), "what no rule matches is allowed", "no allow-list", help)
+                }
+            };
+            self.say(Code::DefaultAllow, at, span, message, label, help);
             return None;
         }
         for (i, rule) in rules.iter().enumerate() {
@@ -108,7 +128,7 @@ impl Check<'_> {
                 cidrs.iter().map(|cidr| AddressSet::prefix(*cidr, &[], holes)).collect()
             };
             if rule.allow {
-                if whole != [false; 2] {
+                if whole != closed_before {
                     let message = "this rule comes after one address family is denied";
                     self.say(
                         Code::OrderedException,

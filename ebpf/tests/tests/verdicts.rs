@@ -2,11 +2,14 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_image::abi::{Learned, LearnedKey, LearnedName, Name, Record};
+use fqdn_image::judge::Port;
+use fqdn_image::labels::Labels;
 use fqdn_image::{Image, Pattern, WireName};
+use fqdn_load::bind::Told;
 use fqdn_load::bpfsys;
 use fqdn_load::cgroup;
 use fqdnc::diagnostic::Findings;
-use fqdnc::eval::Question;
+use fqdnc::eval::{Answer, Question};
 use fqdnc::source::Source;
 use fqdnc::verdicts;
 use kernel_tests::packet::{answer, hex, query, record, tcp, udp};
@@ -402,4 +405,103 @@ fn every_octet_in_every_place_of_a_query() {
     }
     println!("{tried} names, {passed} of them allowed");
     assert!(passed > 300 && tried > 5 * passed);
+}
+
+/// Prefixes that cover each other, and the groups.
+const PLACES: &[&str] = &[
+    "toCIDR: [0.0.0.0/0]",
+    "toCIDR: [\"::/0\"]",
+    "toCIDR: [128.0.0.0/1, 203.0.113.0/24]",
+    "toCIDR: [203.0.113.9/32, \"2001:db8::/32\"]",
+    "toCIDRSet: [{cidr: 198.51.0.0/16, except: [198.51.100.0/24]}, {cidr: 198.51.100.7/32}]",
+    "toEntities: [all]",
+    "toEntities: [world]",
+];
+const AT: &[&str] =
+    &["198.51.100.7", "198.51.100.8", "198.51.7.7", "203.0.113.9", "203.0.113.10", "11.7.7.7", "2001:db8::7", "2001:db9::7"];
+
+fn random_ports(dice: &mut Dice) -> String {
+    match dice.roll(3) {
+        0 => String::new(),
+        1 => format!(", toPorts: [{{ports: [{{port: \"{}\", protocol: TCP}}]}}]", 1000 + dice.roll(4)),
+        _ => format!(", toPorts: [{{ports: [{{port: \"{}\", endPort: 1003}}]}}]", 1000 + dice.roll(4)),
+    }
+}
+
+/// A policy for the workloads `app=s<app>`: names, addresses, entities and denials together.
+fn random_policy(dice: &mut Dice, app: usize, number: usize) -> String {
+    let (mut allow, mut deny) = (Vec::new(), Vec::new());
+    for _ in 0..1 + dice.roll(3) {
+        let names: Vec<String> =
+            (0..1 + dice.roll(3)).map(|_| format!("{{matchPattern: \"{}\"}}", random_pattern(dice))).collect();
+        match dice.roll(5) {
+            0 => allow.push(format!("{{toPorts: [{{ports: [{{port: \"53\"}}], rules: {{dns: [{}]}}}}]}}", names.join(", "))),
+            1 | 2 => allow.push(format!("{{toFQDNs: [{}]{}}}", names.join(", "), random_ports(dice))),
+            3 => allow.push(format!("{{{}{}}}", dice.pick(PLACES), random_ports(dice))),
+            _ => deny.push(format!("{{{}{}}}", dice.pick(PLACES), random_ports(dice))),
+        }
+    }
+    let default = if dice.roll(6) == 0 { "\n  enableDefaultDeny: {egress: false}" } else { "" };
+    format!(
+        "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p{number}, namespace: ns}}\nspec:\n  endpointSelector: {{matchLabels: {{app: s{app}}}}}{default}\n  egress: [{}]\n  egressDeny: [{}]\n",
+        allow.join(", "),
+        deny.join(", ")
+    )
+}
+
+/// Random policies, put to the reference and to the kernel: may this name be asked, may this address be reached, may it when it
+/// is one of this name's. `QUESTIONS` of them, 40,000 if it is not set.
+#[test]
+fn random_policies_have_the_reference_verdict() {
+    let questions = std::env::var("QUESTIONS").ok().map_or(40_000, |text| text.parse::<u64>().unwrap());
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let egress = Egress::new("policies", &compile(&web_policy(&["a.example.test"])));
+    let profile = fqdnc::load_profile(None, &mut Findings::default()).unwrap();
+    let (mut asked, mut allowed, mut policies) = (0, 0, 0);
+    while asked < questions {
+        let mut text = String::new();
+        for app in 0..3 {
+            for number in 0..1 + dice.roll(3) {
+                text.push_str(&random_policy(&mut dice, app, app * 10 + number));
+                policies += 1;
+            }
+        }
+        let mut findings = Findings::default();
+        let compiled = fqdnc::compile(&[Source::new("random", text.as_str())], &profile, "ns", &mut findings);
+        let compiled = compiled.unwrap_or_else(|| panic!("{text}{}", kernel_tests::errors(&findings)));
+        let image = Image::decode(compiled.bytes).unwrap();
+        egress.node.apply(&image);
+        for app in 0..3 {
+            let labels = format!("app=s{app}");
+            let told = Told { path: egress.cgroup.clone(), namespace: "ns".into(), labels: labels.clone(), ..Told::default() };
+            fqdn_load::bind::bind(&egress.node.pins, &told).unwrap();
+            let labels = Labels::parse(&labels, "ns").unwrap();
+            for _ in 0..400 {
+                let (name, place) = (random_name(&mut dice), addr(dice.pick::<&str>(AT)));
+                let at = u128::from_be_bytes(mapped(place));
+                let port = Port { proto: if dice.roll(4) == 0 { 17 } else { 6 }, port: 1000 + dice.roll(5) as u16 };
+                let (question, got) = match dice.roll(3) {
+                    0 => (Question::Resolve(name.clone()), egress.may_resolve(&image, &name)),
+                    1 => (Question::ReachAddress(at, port), egress.may_reach(&image, place, port)),
+                    _ => {
+                        let taught = egress.teach(&name, place);
+                        let got = egress.may_reach(&image, place, port);
+                        egress.forget(taught);
+                        (Question::ReachAt(name.clone(), at, port), got)
+                    }
+                };
+                let mut want = compiled.rules.answer(&labels, &question).0 == Answer::Allow;
+                // The reference does not know which servers a node has; a denial of this one counts there.
+                let server = u128::from_be_bytes(mapped(addr(RESOLVER)));
+                if matches!(question, Question::Resolve(_)) {
+                    want &= !compiled.rules.is_denied(&labels, server, Port { proto: 17, port: 53 });
+                }
+                assert_eq!(got, want, "{question:?} of app=s{app}\n{text}");
+                asked += 1;
+                allowed += u64::from(got);
+            }
+        }
+    }
+    println!("{asked} questions of {policies} policies, {allowed} allowed, 0 disagreements");
+    assert!(allowed > asked / 10 && allowed < asked * 9 / 10);
 }

@@ -424,7 +424,7 @@ fn talk(address: &str, port: u16) -> String {
 fn send_icmp6(fd: i32, kind: u8, how: &str) -> String {
     let far = how == "far";
     let message = [kind, 0, 0, 0, 64, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 77];
-    let message = &message[..if kind == 133 && how != "option" { 8 } else { 16 }];
+    let message = &message[..if (kind == 133 && how != "option") || how == "short" { 8 } else { 16 }];
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &255i32.to_ne_bytes());
     set(fd, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, &255i32.to_ne_bytes());
     let to: Ipv6Addr = if far { "fd20::9".parse().unwrap() } else { "ff02::1".parse().unwrap() };
