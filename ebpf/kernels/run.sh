@@ -97,11 +97,14 @@ fetch_kernel() {
 }
 
 # What a device with a program on its egress takes, out of the kernel's own package: prints the path of an archive that is
-# put behind the initramfs. Empty where the package holds no modules (linux-binary).
+# put behind the initramfs. Beside linux-binary they have a package of their own, linux-modules. Empty where it cannot be had.
 fetch_modules() {
-	local package=$1 archive=$CACHE/kernels/$1.modules file root
-	if [ ! -e "$archive" ]; then
-		file=$(ls -t "$CACHE/packages/${package}"_*.deb | head -1)
+	local package=${1/#linux-binary-/linux-modules-} archive=$CACHE/kernels/$1.modules file root
+	if [ ! -s "$archive" ]; then
+		ls "$CACHE/packages/${package}"_*.deb >/dev/null 2>&1 ||
+			(cd "$CACHE/packages" && apt-get -q download "$package" >>"$LOGS/apt.log" 2>&1) || true
+		file=$(ls -t "$CACHE/packages/${package}"_*.deb 2>/dev/null | head -1)
+		[ -n "$file" ] || { : >"$archive"; echo "$archive"; return; }
 		root=$(mktemp -d)
 		mkdir "$root/modules"
 		dpkg-deb --fsys-tarfile "$file" | tar -x -C "$root" --wildcards --transform 's,.*/,modules/,' \
