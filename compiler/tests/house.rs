@@ -48,7 +48,11 @@ fn nothing_public_is_dead() {
     let mut found = Vec::new();
     for dir in ["image", "compiler", "loader", "ebpf/tests", "fuzz"] {
         let dir = root().join(dir);
-        ["src", "tests", "benches", "fuzz_targets"].iter().map(|part| dir.join(part)).filter(|part| part.is_dir()).for_each(|part| sources(&part, &mut found));
+        ["src", "tests", "benches", "fuzz_targets"]
+            .iter()
+            .map(|part| dir.join(part))
+            .filter(|part| part.is_dir())
+            .for_each(|part| sources(&part, &mut found));
     }
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut used: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
@@ -56,10 +60,14 @@ fn nothing_public_is_dead() {
     for path in found.iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
         let text = fs::read_to_string(path).unwrap();
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).for_each(|word| *used.entry(word.to_owned()).or_default() += 1);
-            let words: Vec<&str> = line.split(|c: char| !is_word(c) && c != '(' && c != ')').filter(|word| !word.is_empty()).collect();
+            line.split(|c| !is_word(c))
+                .filter(|word| !word.is_empty())
+                .for_each(|word| *used.entry(word.to_owned()).or_default() += 1);
+            let words: Vec<&str> =
+                line.split(|c: char| !is_word(c) && c != '(' && c != ')').filter(|word| !word.is_empty()).collect();
             let public = words.first().is_some_and(|word| *word == "pub" || word.starts_with("pub("));
-            let kind = words.iter().position(|word| ["fn", "struct", "enum", "const", "static", "type", "trait", "mod"].contains(word));
+            let kind =
+                words.iter().position(|word| ["fn", "struct", "enum", "const", "static", "type", "trait", "mod"].contains(word));
             if let (true, Some(at)) = (public && path.components().any(|part| part.as_os_str() == "src"), kind) {
                 let name = words.get(at + 1).map_or("", |word| word.split('(').next().unwrap());
                 if !["const", "fn"].contains(&name) {

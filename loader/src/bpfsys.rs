@@ -197,6 +197,27 @@ pub fn map_info(fd: BorrowedFd<'_>) -> Result<MapInfo> {
     Ok(MapInfo { id: info[1], key: info[2], value: info[3], entries: info[4] })
 }
 
+/// Name of a map: `struct bpf_map_info`, field `name`.
+pub fn map_name(fd: BorrowedFd<'_>) -> Result<String> {
+    let mut info = [0u32; 32];
+    Attributes::new().fd(0, fd).word(4, 128).pointer(8, info.as_mut_ptr().cast()).call(OBJ_GET_INFO_BY_FD)?;
+    let bytes: Vec<u8> = info[6..10].iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether nobody can write to a memfd any more (fcntl_linux.h, F_SEAL_WRITE); an error for what is none.
+pub fn is_sealed(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: it takes no argument.
+    let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+    if seals < 0 { Err(Error::last_os_error()) } else { Ok(seals & libc::F_SEAL_WRITE != 0) }
+}
+
+/// The user that this process is.
+pub fn user() -> u32 {
+    // SAFETY: it takes nothing and cannot fail (geteuid(2)).
+    unsafe { libc::geteuid() }
+}
+
 /// Verified instructions of a program: `struct bpf_prog_info`, field `verified_insns`.
 pub fn verified_instructions(fd: BorrowedFd<'_>) -> Result<u32> {
     let mut info = [0u32; 64];

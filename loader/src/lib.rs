@@ -12,6 +12,8 @@ pub mod bpfsys;
 pub mod cgroup;
 pub mod devices;
 pub mod error;
+pub mod folder;
+pub mod image_file;
 pub mod locals;
 pub mod pins;
 pub mod programs;

@@ -9,9 +9,8 @@ use fqdn_load::error::{Error, Result};
 use fqdn_load::pins::Pins;
 use fqdn_load::run::{self, Job};
 use fqdn_load::swap::{self, Applied};
-use fqdn_load::{cgroup, programs, resolvers, status};
-use std::fs::File;
-use std::io::{Read, Write};
+use fqdn_load::{cgroup, image_file, programs, resolvers, status};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -180,6 +179,7 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
             if !pins.dir().exists() {
                 return say("unchanged: nothing is loaded");
             }
+            pins.refuse_others()?;
             let _lock = pins.lock()?;
             programs::unload(pins)?;
             say("unloaded")
@@ -187,17 +187,8 @@ fn dispatch(pins: &Pins, command: Command) -> Result<u8> {
     }
 }
 
-/// Reads the file once; what is checked is what is loaded.
-fn read_image(path: &Path) -> Result<Image> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|e| Error::failed(format!("failed to read image `{}`: {e}", path.display())))?;
-    Image::decode(bytes).map_err(|e| Error::refused(format!("image `{}`: {e}; the active policy stays", path.display())))
-}
-
 fn apply_quietly(pins: &Pins, path: &Path, resolvers: &str, attach: Option<&Path>) -> Result<(Image, Applied, PathBuf)> {
-    let image = read_image(path)?;
+    let image = image_file::read(path)?;
     let point = match attach {
         Some(path) => std::fs::canonicalize(path).map_err(|e| Error::io("open cgroup", path.display(), &e))?,
         None if programs::attached(pins) => programs::attach_point(pins)?,
@@ -249,7 +240,7 @@ fn verify(pins: &Pins, path: Option<&Path>) -> Result<u8> {
         return Err(Error::refused(format!("the live map hashes to {live}, its pin says {pinned}")));
     }
     if let Some(path) = path {
-        let want = read_image(path)?.digest_hex();
+        let want = image_file::read(path)?.digest_hex();
         if want != live {
             return Err(Error::refused(format!("active is {live}, `{}` is {want}", path.display())));
         }

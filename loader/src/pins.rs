@@ -6,7 +6,7 @@ use fqdn_image::Image;
 use fqdn_image::abi::{self, Node, Record};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Folder of pins. `lock` is held while anything is changed.
@@ -28,20 +28,6 @@ impl Pins {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Makes the folder, on a bpffs that is mounted if it is not.
-    pub fn create(&self) -> Result<()> {
-        let parent = self.dir.parent().unwrap_or(Path::new("/"));
-        let fail = |what: &str, path: &Path, e: &std::io::Error| Error::io(what, path.display(), e);
-        if !bpfsys::is_bpffs(parent).map_err(|e| fail("look at", parent, &e))? {
-            bpfsys::mount_bpffs(parent).map_err(|e| fail("mount bpffs at", parent, &e))?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(&self.dir) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(fail("make", &self.dir, &error)),
-        }
     }
 
     /// Waits for the lock: bind, unbind, apply, rollback and unload run one at a time.

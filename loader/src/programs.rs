@@ -237,8 +237,9 @@ pub fn instructions(pins: &Pins) -> Vec<(Hook, Option<u32>)> {
     PROGRAMS.iter().map(|hook| (*hook, count(hook.name))).collect()
 }
 
-/// Detaches everything, then removes every pin.
+/// Detaches everything, then removes every pin. Refuses, before anything, where it would remove what is not ours.
 pub fn unload(pins: &Pins) -> Result<()> {
+    pins.refuse_others()?;
     // A program that a device still holds (no links before 6.6) has nothing to do without workloads.
     if let Ok(mut node) = pins.node() {
         node.workloads = 0;
@@ -248,10 +249,7 @@ pub fn unload(pins: &Pins) -> Result<()> {
         remove_folder(&pins.path(dir))?;
     }
     detach_streams(pins);
-    for dir in ["programs", "images"] {
-        remove_folder(&pins.path(dir))?;
-    }
-    remove_folder(pins.dir())
+    pins.remove()
 }
 
 /// The map holds its programs, and one of them the map: without this both would stay for ever.

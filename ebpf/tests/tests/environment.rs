@@ -2,7 +2,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use fqdn_image::Image;
+use fqdn_load::bpfsys;
 use kernel_tests::{Node, compile, web_policy};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -89,7 +91,7 @@ fn broken_hosts_and_images() {
     says(&format!("setpriv --reuid 65534 --clear-groups {run} apply {good} {attach}"), 2, "as root");
     says(
         &format!(
-            "unshare -m sh -c 'mount --make-rprivate / && mount -t bpf -o ro bpf /sys/fs/bpf && {run} apply {good} {attach}'"
+            "unshare -m sh -c 'mount --make-rprivate / && mount --bind /sys/fs/bpf /sys/fs/bpf && mount -o remount,bind,ro /sys/fs/bpf && {run} apply {good} {attach}'"
         ),
         2,
         "mount bpffs writable",
@@ -160,6 +162,88 @@ fn ours(node: &Node) -> Vec<String> {
     let lines =
         lines.map(|process| String::from_utf8_lossy(&std::fs::read(process.join("cmdline")).unwrap_or_default()).into_owned());
     lines.filter(|line| line.contains(&pins)).collect()
+}
+
+/// L1, L2 and L22 of the loader: no folder is removed that is not ours, nothing is mounted over anybody's, and nothing is loaded
+/// where it would go with a mount namespace.
+#[test]
+fn only_our_own_folder_is_made_and_removed() {
+    let (one, _) = images();
+    let node = Node::new("folder", &one);
+    let files = Files::new("folder");
+    let image = files.image("1.img", one.bytes());
+    let attach = format!("--resolvers 10.0.0.53 --attach {}", node.cgroup.display());
+    let load = |pins: &str| format!("{} --pins {pins}", loader());
+    // A folder with data, on no bpf file system.
+    let data = files.0.join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("precious"), "x").unwrap();
+    says(&format!("{} unload", load(&data.display().to_string())), 1, "on no bpf file system");
+    says(&format!("{} apply {image} {attach}", load(&data.join("x").display().to_string())), 1, "mount -t bpf bpf");
+    assert!(data.join("precious").exists() && !data.join("x").exists());
+    // Pins of another product: its map beside nothing of ours, and beside all of ours.
+    let other = format!("{}-other", node.pins.dir().display());
+    std::fs::create_dir(&other).unwrap();
+    let map = bpfsys::map_create(bpfsys::MAP_TYPE_ARRAY, 4, 8, 1, 0, "theirs").unwrap();
+    bpfsys::obj_pin(map.as_fd(), Path::new(&format!("{other}/pinned"))).unwrap();
+    says(&format!("{} unload", load(&other)), 1, "what fqdn-load did not make: pinned");
+    says(&format!("{} apply {image} {attach}", load(&other)), 1, "what fqdn-load did not make: pinned");
+    assert!(Path::new(&other).join("pinned").exists());
+    std::fs::remove_file(format!("{other}/pinned")).unwrap();
+    bpfsys::obj_pin(map.as_fd(), Path::new(&format!("{other}/theirs"))).unwrap();
+    says(&format!("{} unload", load(&other)), 1, "was not made by fqdn-load");
+    std::fs::remove_file(format!("{other}/theirs")).unwrap();
+    says(&format!("{} unload", load(&other)), 0, "unloaded");
+    assert!(!Path::new(&other).exists(), "an empty folder is what a kill may leave");
+    let ours = node.pins.dir().display().to_string();
+    for place in ["pinned", "links/pinned", "images/pinned"] {
+        bpfsys::obj_pin(map.as_fd(), &node.pins.path(place)).unwrap();
+        says(&format!("{} unload", load(&ours)), 1, place);
+        says(&format!("{} status", load(&ours)), 0, "enforcing     yes");
+        std::fs::remove_file(node.pins.path(place)).unwrap();
+    }
+    // A bpf file system that goes with its mount namespace.
+    let private = format!("unshare -m sh -c 'mount -t bpf bpf /mnt && {} apply {image} {attach}'", load("/mnt/fqdn"));
+    says(&private, 1, "of this mount namespace alone");
+    // Killed before the last of it: what is left says whose it was.
+    std::fs::remove_dir_all(node.pins.path("links")).unwrap();
+    std::fs::remove_file(node.pins.path("abi")).unwrap();
+    says(&format!("{} unload", load(&ours)), 0, "unloaded");
+    assert!(!node.pins.dir().exists());
+}
+
+/// L13: an image is a file that nobody else can change, read once.
+#[test]
+fn an_image_is_a_file_of_its_owner() {
+    let (one, _) = images();
+    let node = Node::new("file", &one);
+    let files = Files::new("file");
+    let image = files.image("1.img", one.bytes());
+    let apply = |path: &str| {
+        format!(
+            "timeout 20 {} --pins {} apply {path} --resolvers 10.0.0.53 --attach {}",
+            loader(),
+            node.pins.dir().display(),
+            node.cgroup.display()
+        )
+    };
+    let beside = |name: &str| files.0.join(name).display().to_string();
+    says(&format!("mkfifo {0} && {1}", beside("fifo"), apply(&beside("fifo"))), 1, "no regular file");
+    for device in ["/dev/zero", "/dev/urandom", "/dev/null"] {
+        says(&apply(device), 1, "no regular file");
+    }
+    says(&apply(&files.0.display().to_string()), 1, "no regular file");
+    says(&format!("cp {image} {0} && chmod 666 {0} && {1}", beside("open"), apply(&beside("open"))), 1, "anybody may write it");
+    says(
+        &format!("cp {image} {0} && chown 1234 {0} && {1}", beside("theirs"), apply(&beside("theirs"))),
+        1,
+        "belongs to the user 1234",
+    );
+    says(&format!("SUDO_UID=1234 {}", apply(&beside("theirs"))), 0, "attached to");
+    says(&format!("truncate -s 2G {0} && {1}", beside("long"), apply(&beside("long"))), 1, "longer than");
+    // As a ConfigMap is mounted: a link to a link.
+    says(&format!("ln -s {image} {0} && ln -s {0} {1} && {2}", beside("a"), beside("b"), apply(&beside("b"))), 0, "unchanged");
+    says(&format!("{} --pins {} status", loader(), node.pins.dir().display()), 0, "enforcing     yes");
 }
 
 /// I6: the loader is a command; what it leaves enforces without it, and no process of ours is anywhere.
