@@ -73,6 +73,15 @@ pub(crate) fn policy(check: &mut Check<'_>, at: At<'_>, document: &PolicyDocumen
     rules
 }
 
+/// How sure it must be that a selector means an object of which not every label is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sure {
+    /// For what is allowed: it means it whatever the other labels are.
+    Yes,
+    /// For what is denied: it may.
+    Not,
+}
+
 /// Whether objects of a kind are in namespaces.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope<'a> {
@@ -101,7 +110,9 @@ impl Check<'_> {
         };
         let namespace = self.namespace.clone();
         for (key, value) in [("name", Some(&metadata.name)), ("namespace", namespace.as_ref())] {
-            if let Some(value) = value.filter(|value| !is_object_name(value)) {
+            let is_wrong =
+                |value: &&String| !is_object_name(value) || (key == "namespace" && (value.contains('.') || value.len() > 63));
+            if let Some(value) = value.filter(is_wrong) {
                 let span = at.key("metadata").key(key).node.span;
                 let message = format!("`{}` is no {key}", value.escape_default());
                 self.say(Code::BadName, at, span, message, "not a Kubernetes name", "lower-case letters, digits, `-` and `.`");
@@ -127,9 +138,15 @@ impl Check<'_> {
     }
 
     pub(crate) fn unsupported(&mut self, at: At<'_>, present: &[(&str, bool)]) {
+        self.unsupported_of(at, present, true);
+    }
+
+    /// `allows`: the rule allows; without a rule that denies, more would be allowed.
+    fn unsupported_of(&mut self, at: At<'_>, present: &[(&str, bool)], allows: bool) {
         for (key, there) in present {
             if *there {
                 let help = match *key {
+                    _ if !allows => "leave this policy to the CNI: without this denial it would allow more",
                     "serverNames" | "http" | "kafka" | "l7" | "l7proto" | "terminatingTLS" | "originatingTLS" => {
                         "names, addresses and ports are enforced here, not what is said there: leave this policy to the CNI, or \
                          drop this line and allow whatever is said"
@@ -273,7 +290,17 @@ impl Check<'_> {
         if !is_key && word.is_empty() {
             return true;
         }
+        // A value: begins and ends with a letter or digit (k8s.io/apimachinery validation IsValidLabelValue, and Cilium's CRD).
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let odd =
+            !is_key && (word.contains('/') || word.len() > 63 || !edge(word.chars().next()) || !edge(word.chars().next_back()));
         match check_word(word) {
+            Ok(()) if odd => {
+                let message = format!("`{}` is no label value", text.escape_default());
+                let help = "at most 63 letters, digits, `-`, `_` and `.`, a letter or digit at both ends";
+                self.say(Code::BadLabel, at, span, message, "here", help);
+                false
+            }
             Ok(()) if word.len() <= 317 => true,
             result => {
                 let why = result.err().unwrap_or_else(|| "it is too long".into());
@@ -338,7 +365,7 @@ impl Check<'_> {
     }
 
     fn deny(&mut self, at: At<'_>, rule: &EgressDenyRule) -> Option<Deny> {
-        self.unsupported(
+        self.unsupported_of(
             at,
             &[
                 ("toServices", rule.to_services.is_some()),
@@ -347,6 +374,7 @@ impl Check<'_> {
                 ("toRequires", is_said(&rule.to_requires)),
                 ("icmps", is_said(&rule.icmps)),
             ],
+            false,
         );
         self.one_kind(at)?;
         let mut ports = Vec::new();
@@ -356,9 +384,9 @@ impl Check<'_> {
         let to = if rule.to_cidr.is_some() || rule.to_cidr_set.is_some() {
             self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref())?
         } else if let Some(names) = &rule.to_entities {
-            self.entities(at, names)?
+            self.entities(at, names, false)?
         } else if let Some(endpoints) = &rule.to_endpoints {
-            let (resolvers, _) = self.resolvers(at.key("toEndpoints"), endpoints)?;
+            let (resolvers, _) = self.resolvers(at.key("toEndpoints"), endpoints, Sure::Not)?;
             if resolvers != 0 {
                 let help = "leave out the rule that allows them";
                 self.say(

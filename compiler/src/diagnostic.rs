@@ -74,12 +74,12 @@ codes! {
     TooLarge "too-large" Error "The file is larger than 256 MiB. Split it.";
     Character "ambiguous-character" Error "The text holds a character that YAML readers or terminals take in different ways: a line or paragraph separator, a next-line, a NUL, a control or bidirectional mark. A reviewer could be shown another policy than the one compiled. Write it as an escape inside double quotes, or remove it.";
     Syntax "yaml-syntax" Error "The text is not YAML.";
-    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping. YAML readers disagree on which counts."
+    DuplicateKey "duplicate-key" Error "A key stands twice in one mapping, or a merge key (`<<`) behind others. YAML readers disagree on which counts."
         "toFQDNs: [{matchName: a.example}]\ntoFQDNs: [{matchName: b.example}]" => "toFQDNs: [{matchName: a.example}, {matchName: b.example}]";
     Alias "yaml-alias" Error "Aliases repeat so much that the document would become huge, or an alias has no anchor.";
-    Depth "yaml-depth" Error "The document is nested deeper than 64 levels.";
+    Depth "yaml-depth" Error "The document is nested deeper than 64 levels, or lists in lists deeper than 4.";
     Tag "yaml-tag" Error "Tags change what a value is. Write the value itself.";
-    AmbiguousScalar "ambiguous-scalar" Error "A plain word that older YAML readers take for a boolean. Quote it, or write true or false."
+    AmbiguousScalar "ambiguous-scalar" Error "A plain word that YAML readers take for different values: a boolean or a text, `010` for eight or ten, a key for a number. Quote it, or write true, false or the number in plain digits."
         "matchLabels: {debug: yes}" => "matchLabels: {debug: \"yes\"}";
     UnknownKind "unknown-kind" Error "A kind of a policy API group that is not known. A misspelt policy would enforce nothing."
         "kind: CiliumNetworkPolcy" => "kind: CiliumNetworkPolicy";
@@ -116,7 +116,7 @@ codes! {
     DenyByName "deny-by-name" Error "A denial by name fails open: an address that was never resolved here would stay reachable. Allow by name, deny by prefix.";
     NotAlone "not-alone" Error "A policy whose order counts against others: it denies everything at its end, or something before it allows. Together with another policy for the same workloads its meaning depends on priorities that cannot be enforced here.";
     TooManyPorts "too-many-ports" Error "At most 40 ports in one toPorts entry, as in Cilium.";
-    BadCidr "bad-cidr" Error "Not an address or prefix, or bits are set behind the prefix length."
+    BadCidr "bad-cidr" Error "Not a prefix, an address without its length, or bits set behind the length. Calico alone takes bare addresses."
         "toCIDR: [10.1.2.3/8]" => "toCIDR: [10.0.0.0/8]";
     BadExcept "bad-except" Error "An exception must lie inside the prefix.";
     Entity "entity" Error "An entity is a word for a group of addresses: `world`, `all`, or one whose addresses the profile lists."
@@ -133,10 +133,10 @@ codes! {
     Budget "budget" Error "Wildcards overlap so much that their combinations would fill the image. Narrow one of the patterns named.";
     EmptyEgress "empty-egress" Warning "`egress: []` is no default deny and enforces nothing, in Cilium as here. Write `egress: [{}]` to deny all."
         "egress: []" => "egress: [{}]";
-    DenyAll "deny-all" Warning "An empty egress rule allows nothing and turns default deny on.";
+    DenyAll "deny-all" Warning "An empty egress rule allows nothing: beside other rules it adds nothing, and where default deny is off it does nothing. Alone, `egress: [{}]` is how default deny is written.";
     SelectsNothing "selects-nothing" Warning "An empty list of destinations selects nothing, so the rule allows nothing.";
     NeverMatches "never-matches" Warning "A label over 63 octets or a name over 255 can stand in no DNS query.";
-    InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that delegates them to the CNI they are unreachable."
+    InCluster "in-cluster" Warning "Destinations inside the cluster cannot be known here. Without a profile that gives clusterCIDRs and delegates them to the CNI they are unreachable. So is a DNS service that is selected by labels which the profile does not list."
         "toEndpoints: [{matchLabels: {app: db}}]" => "# in the profile:\nclusterCIDRs: [10.0.0.0/8]\ninCluster: delegate";
     DnsElsewhere "dns-elsewhere" Warning "A DNS rule for servers outside the resolver set: names are judged and answers pass, but nothing is learned from them.";
     DnsByName "dns-by-name" Warning "DNS is enforced towards resolvers and addresses, not towards servers found by name: this allows no DNS.";
@@ -179,6 +179,9 @@ pub struct Diagnostic {
     /// What would mend it: another text in the place of some bytes.
     pub fix: Option<Fix>,
 }
+
+/// Bytes of a line that is shown. Rust's formatting takes a width of 16 bits, and nobody reads on so far.
+const WIDEST: usize = 4_096;
 
 /// Another text in the place of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,13 +242,13 @@ impl Diagnostic {
         let handler = GraphicalReportHandler::new_themed(theme).with_width(120);
         let mut out = String::new();
         let done = match &self.source {
-            Some(source) if !source.text.is_empty() => {
+            Some(source) if !source.text.is_empty() && source.widest_line_at(self.span) <= WIDEST => {
                 let length = self.span.end.saturating_sub(self.span.start).max(1);
                 let report = report.with_label(LabeledSpan::new(Some(self.label.clone()), self.span.start, length));
                 let named = miette::Report::new(report).with_source_code(source.clone());
                 handler.render_report(&mut out, named.as_ref())
             }
-            Some(source) => handler.render_report(&mut out, &report).and_then(|()| writeln!(out, "   in {}", source.name)),
+            Some(_) => handler.render_report(&mut out, &report).and_then(|()| writeln!(out, "   in {}", self.place())),
             None => handler.render_report(&mut out, &report),
         };
         if done.is_err() {
@@ -344,14 +347,15 @@ impl Findings {
         let mut kept: Vec<Diagnostic> = Vec::with_capacity(self.0.len());
         self.sort();
         for finding in self.0.drain(..) {
-            let reason = match finding.code {
-                Code::Ingress | Code::InCluster | Code::DenyInside | Code::NotLogged | Code::OtherPolicy => String::new(),
-                Code::Apex => finding.message.clone(),
-                _ => {
-                    kept.push(finding);
-                    continue;
-                }
-            };
+            let of_one_reason = matches!(
+                finding.code,
+                Code::Ingress | Code::InCluster | Code::DenyInside | Code::NotLogged | Code::OtherPolicy | Code::Apex
+            );
+            if !of_one_reason {
+                kept.push(finding);
+                continue;
+            }
+            let reason = finding.message.clone();
             match first.entry((finding.code, reason)) {
                 Entry::Occupied(at) => *more.entry(*at.get()).or_default() += 1,
                 Entry::Vacant(place) => {

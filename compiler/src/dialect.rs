@@ -13,7 +13,7 @@ pub mod network_policy_api;
 pub mod ordered;
 pub mod ovn;
 
-use crate::check::{At, Check};
+use crate::check::{At, Check, Sure};
 use crate::diagnostic::Code;
 use crate::dialect::ordered::To;
 use crate::document::LabelSelector;
@@ -91,8 +91,9 @@ impl Check<'_> {
 
     /// What pods a rule means: the resolvers', and others of which nothing is known here. What allows the resolvers says enough; a
     /// denial may mean others as well.
-    fn pods_meant(&self, selector: &Selector, allow: bool) -> Vec<To> {
-        match (self.resolvers_of(selector), allow) {
+    fn pods_meant(&mut self, at: At<'_>, selector: &Selector, allow: bool) -> Vec<To> {
+        let mask = if allow { self.resolvers_meant(at, selector) } else { self.resolvers_of(selector, Sure::Not) };
+        match (mask, allow) {
             (0, _) => vec![To::Inside],
             (mask, true) => vec![To::Resolvers(mask)],
             (mask, false) => vec![To::Resolvers(mask), To::Inside],

@@ -155,6 +155,11 @@ const POLICY_GROUPS: &[&str] =
 
 /// What a document says that it is.
 pub(crate) fn kind_of(root: &Node) -> Kind {
+    if let Some(item) = root.items().iter().find(|item| item.get("apiVersion").is_some() && item.get("kind").is_some()) {
+        let kind = item.get("kind").and_then(Node::str).unwrap_or("");
+        let message = format!("a list of documents, `{}` among them", kind.escape_default());
+        return Kind::Refused(Code::UnknownKind, message, "write them apart, with `---` between, or as `kind: List`".into());
+    }
     let version = root.get("apiVersion").and_then(Node::str).unwrap_or("");
     let group = version.split_once('/').map_or(version, |(group, _)| group);
     let Some(kind) = root.get("kind").and_then(Node::str) else {
@@ -178,6 +183,16 @@ pub(crate) fn kind_of(root: &Node) -> Kind {
     }
     if let Some((_, _, help)) = FOREIGN.iter().find(|(g, k, _)| *g == group && *k == kind) {
         return Kind::Refused(Code::Unsupported, format!("`{kind}` of {group} cannot be compiled"), (*help).to_owned());
+    }
+    // A group that is spelt almost like one of policies.
+    let near = |known: &&&str| (1..=3).contains(&schema::distance(group, known));
+    if let Some(known) = POLICY_GROUPS.iter().chain(&["networking.gke.io", "networking.k8s.io"]).find(near)
+        && !POLICY_GROUPS.contains(&group)
+        && group != "networking.k8s.io"
+        && DOORS.iter().any(|door| door.kind == kind)
+    {
+        let message = format!("`{}` of the unknown group `{}`", kind.escape_default(), group.escape_default());
+        return Kind::Refused(Code::UnknownVersion, message, format!("did you mean {known}?"));
     }
     // A kind that only policies have, in a group that nobody knows: a misspelt group.
     if let Some(door) = DOORS

@@ -81,6 +81,7 @@ impl Check<'_> {
         let mut texts: HashSet<&str> = HashSet::with_capacity(patterns.len());
         let twice: Vec<bool> = patterns.iter().map(|pattern| !texts.insert(pattern.text())).collect();
         let wide = Wide::of(patterns);
+        let mut told_apex = false; // once a list
         for (i, pattern) in patterns.iter().enumerate() {
             let place = || list.index(i);
             let shown = pattern.text();
@@ -124,14 +125,15 @@ impl Check<'_> {
                 let help = "whoever has a name there is reachable as well";
                 self.say(Code::SharedAddresses, at, at.head(), message, "shared addresses", help);
             }
-            if let Some(apex) = apex(pattern).filter(|_| own_language && !twice[i])
+            if let Some(apex) = apex(pattern).filter(|_| own_language && !told_apex)
                 && !texts.contains(apex)
                 && psl::suffix_str(apex) != Some(apex)
                 && Pattern::parse_name(apex).is_ok_and(|name| wide.covering(&name).is_none())
             {
+                told_apex = true;
                 let at = place();
                 let message = format!("`{shown}` does not match `{apex}` itself");
-                let help = format!("add `matchName: {apex}` if it is meant");
+                let help = format!("add `matchName: {apex}` if it is meant; likewise for the others of this list");
                 self.say(Code::Apex, at, at.head(), message, "names below it only", help);
             }
         }

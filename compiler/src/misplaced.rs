@@ -52,17 +52,27 @@ pub(crate) fn advice<T: Shape>(root: &Node, path: &[Step<'_>], key: &str) -> Adv
     let absent = |word: &str| root.find(path).is_some_and(|holder| holder.get(word).is_none());
     let lower = key.to_lowercase();
     let spelt = here.iter().filter(|word| absent(word)).map(|word| (schema::distance(&lower, &word.to_lowercase()), *word));
-    let near = spelt.filter(|(d, word)| *d <= 2 && *d < word.len().min(key.len())).min().map(|(d, word)| (d, word.to_owned()));
-    if let Some((d, word)) = &near
-        && *d <= 1
-    {
-        return Advice { help: format!("did you mean `{word}`?"), right: Some(word.clone()) };
+    let mut near: Vec<(usize, &str)> = spelt.filter(|(d, word)| *d <= 2 && *d < word.len().min(key.len())).collect();
+    near.sort_unstable();
+    let least = near.first().map_or(0, |(d, _)| *d);
+    near.retain(|(d, _)| *d == least);
+    if near.first().is_some_and(|(d, _)| *d <= 1) {
+        return did_you_mean(&near);
     }
     if let Some(word) = SUBJECTS.iter().find(|word| SUBJECTS.contains(&key) && here.contains(word)) {
         if !absent(word) {
             return said(&format!("another API's word: here it is `{word}`, which stands there already"));
         }
         return Advice { help: format!("another API's word: here it is `{word}`"), right: Some((*word).to_owned()) };
+    }
+    // From a denial no way leads to what allows.
+    if path.iter().any(|step| matches!(step, Step::Key("egressDeny"))) {
+        let help = if near.is_empty() {
+            format!("nothing here denies by it; the keys are: {}", here.join(", "))
+        } else {
+            did_you_mean(&near).help
+        };
+        return Advice { help, right: None };
     }
     let holders = (0..path.len()).rev().filter(|n| keys_at(schema, &path[..*n]).contains(&key));
     if let Some(above) = holders.clone().find(|n| !matches!(path.get(*n), Some(Step::Index(_)))) {
@@ -87,8 +97,8 @@ pub(crate) fn advice<T: Shape>(root: &Node, path: &[Step<'_>], key: &str) -> Adv
     if let Some(way) = way_to(schema, node_at(schema, path), key) {
         return said(&format!("it belongs in `{way}`"));
     }
-    if let Some((_, word)) = near {
-        return Advice { help: format!("did you mean `{word}`?"), right: Some(word) };
+    if !near.is_empty() {
+        return did_you_mean(&near);
     }
     if let Some(way) = way_to(schema, Some(schema), key) {
         return said(&format!("it belongs in `{way}`"));
@@ -98,6 +108,13 @@ pub(crate) fn advice<T: Shape>(root: &Node, path: &[Step<'_>], key: &str) -> Adv
         return said("nothing here enforces it: leave this policy to the CNI, or say it in keys that are known");
     }
     said(&format!("nothing here enforces it; the keys are: {}", refused.join(", ")))
+}
+
+/// Of words that are equally near, nobody knows which is meant.
+fn did_you_mean(near: &[(usize, &str)]) -> Advice {
+    let words: Vec<String> = near.iter().map(|(_, word)| format!("`{word}`")).collect();
+    let right = if let [(_, only)] = near { Some((*only).to_owned()) } else { None };
+    Advice { help: format!("did you mean {}?", words.join(" or ")), right }
 }
 
 /// The keys that may be written where a path leads, those that are refused in any case left out.

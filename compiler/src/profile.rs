@@ -25,7 +25,7 @@ pub fn default() -> Profile {
     .filter_map(|(namespace, labels, port)| {
         Some(Resolver {
             name: format!("{namespace}/{labels}"),
-            labels: labels_of(labels, namespace).ok()?,
+            labels: labels_of(labels.split_once('=').into_iter(), namespace).ok()?,
             addresses: Vec::new(),
             ports: vec![port],
         })
@@ -50,11 +50,10 @@ pub fn default() -> Profile {
 }
 
 /// The labels of resolvers' pods, with those that every pod bears: its cluster's in Cilium, its orchestrator's in Calico.
-fn labels_of(text: &str, namespace: &str) -> Result<Labels, String> {
-    let every = ["io.cilium.k8s.policy.cluster=default", "projectcalico.org/orchestrator=k8s"];
-    let written = |label: &&str| label.split_once('=').is_some_and(|(key, _)| text.split(',').any(|pair| pair.starts_with(key)));
-    let all: Vec<&str> = every.into_iter().filter(|label| !written(label)).chain([text]).collect();
-    Labels::parse(&all.join(","), namespace)
+fn labels_of<'a>(written: impl Iterator<Item = (&'a str, &'a str)> + Clone, namespace: &str) -> Result<Labels, String> {
+    let every = [("io.cilium.k8s.policy.cluster", "default"), ("projectcalico.org/orchestrator", "k8s")];
+    let more = every.into_iter().filter(|(key, _)| !written.clone().any(|(have, _)| have == *key));
+    Labels::of(more.chain(written.clone()), Some(namespace))
 }
 
 /// The profile that a document describes, as far as it is right.
@@ -104,7 +103,8 @@ pub fn check(source: &Source, root: &Node, document: &ProfileDocument, findings:
         for (i, entry) in entries.iter().enumerate() {
             let path = [Step::Key("resolvers"), Step::Index(i)];
             let texts: Vec<String> = entry.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let labels = labels_of(&texts.join(","), &entry.namespace).unwrap_or_else(|why| {
+            let pairs = entry.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let labels = labels_of(pairs, &entry.namespace).unwrap_or_else(|why| {
                 findings.at(Code::BadLabel, source, at(&path), why, "in this entry", "");
                 Labels::default()
             });

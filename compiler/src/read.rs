@@ -174,6 +174,9 @@ pub fn read(sources: &[Source], namespace: &str, profile: &Profile, findings: &m
     read
 }
 
+/// Lists in lists that are read.
+pub(crate) const LISTS: usize = 4;
+
 fn read_text(source: &Source, namespace: &str, profile: &Profile, sets: &Sets) -> Text {
     let mut text = Text::default();
     let place = Place { source, namespace, profile, sets };
@@ -197,10 +200,25 @@ fn read_document(place: &Place<'_>, document: Document, text: &mut Text, depth: 
             text.seen += 1;
             text.findings.at(code, source, kind_span, message, "not a policy that is known here", help);
         }
-        Kind::List if depth < 4 => {
+        Kind::List if depth < LISTS => {
             // A typed list as the API server sends it: its items have no kind of their own.
             let typed = root.get("kind").and_then(Node::str).and_then(kind::kind_of_items);
             let items = root.get("items").map(Node::items).unwrap_or_default();
+            let holder = root.get("items").unwrap_or(root);
+            let odd = items.iter().find(|item| !item.is_mapping()).map(|item| item.span);
+            if let Some(span) =
+                odd.or((!holder.is_sequence() && !holder.is_null() && root.get("items").is_some()).then_some(holder.span))
+            {
+                text.seen += 1;
+                text.findings.at(
+                    Code::WrongType,
+                    source,
+                    span,
+                    "`items` of a list are documents",
+                    "none here",
+                    "write `- apiVersion: ...`",
+                );
+            }
             if let (Some(kind), Some(item)) = (typed, items.iter().find(|item| item.get("kind").is_none())) {
                 text.seen += 1;
                 let message = format!("an item of `{kind}List` without `kind`");
@@ -211,7 +229,11 @@ fn read_document(place: &Place<'_>, document: Document, text: &mut Text, depth: 
                 read_document(place, item, text, depth + 1);
             }
         }
-        Kind::List => text.skipped += 1,
+        Kind::List => {
+            text.seen += 1;
+            let message = format!("lists in lists, deeper than {LISTS}");
+            text.findings.at(Code::Depth, source, kind_span, message, "what is in this one is not read", "write its items apart");
+        }
         Kind::Door(door) => {
             text.seen += usize::from(!door.is_set());
             let version = root.get("apiVersion");

@@ -98,9 +98,28 @@ pub(crate) fn validator<T: Shape>() -> Option<&'static Validator> {
     let compiled = || {
         let mut schema = of::<T>().clone();
         plain_enums(&mut schema);
+        bounds(&mut schema);
         jsonschema::validator_for(&schema).ok()
     };
     T::cell().get_or_init(compiled).as_ref()
+}
+
+/// What a number's type holds, which validators leave to whoever reads `format`.
+fn bounds(schema: &mut Value) {
+    if let Value::Object(object) = schema {
+        let range = match object.get("format").and_then(Value::as_str) {
+            Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+            Some("uint16") => Some((0, i64::from(u16::MAX))),
+            _ => None,
+        };
+        if let Some((low, high)) = range {
+            object.insert("minimum".into(), low.into());
+            object.insert("maximum".into(), high.into());
+        }
+        object.values_mut().for_each(bounds);
+    } else if let Value::Array(items) = schema {
+        items.iter_mut().for_each(bounds);
+    }
 }
 
 /// `oneOf` constants, each with its description, as an `enum`: its errors name the values.

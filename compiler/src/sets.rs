@@ -8,6 +8,7 @@ use crate::dialect::names;
 use crate::document::Metadata;
 use crate::kind::{self, Dialect, Kind};
 use crate::profile;
+use crate::read::LISTS;
 use crate::shape;
 use crate::source::{Source, Span};
 use crate::yaml::{self, Document, Node};
@@ -88,7 +89,10 @@ pub(crate) struct Set {
 
 /// The sets of an input.
 #[derive(Debug, Default)]
-pub(crate) struct Sets(Vec<Set>);
+pub(crate) struct Sets {
+    all: Vec<Set>,
+    refused: bool,
+}
 
 /// What stands in every text that holds one.
 const KINDS: &[&str] = &["NetworkSet", "CiliumCIDRGroup"];
@@ -96,42 +100,51 @@ const KINDS: &[&str] = &["NetworkSet", "CiliumCIDRGroup"];
 impl Sets {
     /// All of them. What is wrong with one is told where it is read as a document; here only that one stands twice.
     pub(crate) fn of(sources: &[Source], namespace: &str, findings: &mut Findings) -> Self {
-        let mut sets = Vec::new();
-        for source in sources.iter().filter(|source| KINDS.iter().any(|kind| source.text.contains(kind))) {
+        let mut sets = Sets::default();
+        // A kind may be written with escapes.
+        let may_hold = |source: &&Source| source.text.contains('\\') || KINDS.iter().any(|kind| source.text.contains(kind));
+        for source in sources.iter().filter(may_hold) {
             for document in yaml::parse(source, &mut Findings::default()) {
                 collect(source, &document, namespace, &mut sets, 0);
             }
         }
         let mut first: HashMap<&str, usize> = HashMap::new();
-        for (i, set) in sets.iter().enumerate() {
-            if let Some(before) = first.insert(&set.id, i).and_then(|n: usize| sets.get(n)) {
+        for (i, set) in sets.all.iter().enumerate() {
+            if let Some(before) = first.insert(&set.id, i).and_then(|n: usize| sets.all.get(n)) {
                 let (source, span) = &set.at;
                 let (line, _) = before.at.0.line_column(before.at.1.start);
                 let help = format!("first at {}:{line}", before.at.0.name);
                 findings.at(Code::SamePolicy, source, *span, format!("the set `{}` stands twice", set.id), "again here", help);
             }
         }
-        Sets(sets)
+        sets
+    }
+
+    /// Whether one of the input could not be read: it may be the one that is missed.
+    pub(crate) fn some_refused(&self) -> bool {
+        self.refused
     }
 
     /// Those of Calico's.
     pub(crate) fn network_sets(&self) -> impl Iterator<Item = &Set> {
-        self.0.iter().filter(|set| set.dialect == Dialect::NetworkSet)
+        self.all.iter().filter(|set| set.dialect == Dialect::NetworkSet)
     }
 
     /// Those of Cilium's.
     pub(crate) fn cidr_groups(&self) -> impl Iterator<Item = &Set> {
-        self.0.iter().filter(|set| set.dialect == Dialect::CidrGroup)
+        self.all.iter().filter(|set| set.dialect == Dialect::CidrGroup)
     }
 }
 
-fn collect(source: &Source, document: &Document, namespace: &str, sets: &mut Vec<Set>, depth: usize) {
+fn collect(source: &Source, document: &Document, namespace: &str, sets: &mut Sets, depth: usize) {
     match kind::kind_of(&document.root) {
-        Kind::List if depth < 4 => {
+        Kind::List if depth < LISTS => {
             document.items().for_each(|item| collect(source, &item, namespace, sets, depth + 1));
         }
         Kind::Door(door) if door.is_set() => {
-            sets.extend(read(source, document, namespace, door.dialect, &mut Findings::default()));
+            let set = read(source, document, namespace, door.dialect, &mut Findings::default());
+            sets.refused |= set.is_none();
+            sets.all.extend(set);
         }
         _ => {}
     }
@@ -182,11 +195,13 @@ pub(crate) fn read(
         Some(of) => format!("{kind} {of}/{}", metadata.name),
         None => format!("{kind} {}", metadata.name),
     };
+    // What Calico puts on a set itself counts over what is written.
     let own = [("projectcalico.org/kind", kind), ("projectcalico.org/name", metadata.name.as_str())];
-    let own = own.into_iter().filter(|_| dialect == Dialect::NetworkSet).map(|(key, value)| format!("{key}={value}"));
-    let texts: Vec<String> = own.chain(metadata.labels.iter().flatten().map(|(k, v)| format!("{k}={v}"))).collect();
+    let own = own.into_iter().filter(|_| dialect == Dialect::NetworkSet);
+    let written = metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+    let pairs: Vec<(&str, &str)> = own.chain(written.filter(|(key, _)| !key.starts_with("projectcalico.org/"))).collect();
     let name_at = document.root.get("metadata").and_then(|m| m.get("name")).map_or(document.root.span, |n| n.span);
-    let labels = match Labels::of_object(&texts.join(","), of.as_deref()) {
+    let labels = match Labels::of(pairs, of.as_deref()) {
         Ok(labels) => labels,
         Err(why) => {
             findings.at(Code::BadLabel, source, name_at, why, "in this set", "");

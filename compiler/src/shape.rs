@@ -43,8 +43,11 @@ const ROUNDS: usize = 8;
 /// Fills the type with what has the right shape, and reports all that has not.
 pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findings) -> Option<Filled<T>> {
     for (span, text) in &document.ambiguous {
-        let message = format!("`{text}` is a boolean to some readers and a text to others");
-        let help = format!("write \"{text}\", or true or false where a boolean is meant");
+        let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic());
+        let what = if is_word { "a boolean" } else { "a number" };
+        let message = format!("`{}` is {what} to some readers, and something else to others", text.escape_default());
+        let other = if is_word { "true or false where a boolean is meant" } else { "the number in plain digits" };
+        let help = format!("write \"{}\", or {other}", text.escape_default());
         findings.at(Code::AmbiguousScalar, source, *span, message, "quote it", help);
         findings.mend(*span, format!("\"{text}\""));
     }
@@ -55,10 +58,9 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
     for round in 0..ROUNDS {
         // INVARIANT: what fills the type also satisfies the schema, which is made from the type; so the schema is asked
         // only where filling fails, and then says all that is wrong, not the first of it.
-        let error = match T::deserialize(root.as_ref()) {
-            Ok(value) => return Some(Filled { value, root, holes: (!whole).then_some(holes) }),
-            Err(error) => error,
-        };
+        if let Ok(value) = T::deserialize(root.as_ref()) {
+            return Some(Filled { value, root, holes: (!whole).then_some(holes) });
+        }
         whole = false;
         let value = serde_json::to_value(root.value()).ok()?;
         let mut cuts = HashSet::new();
@@ -70,12 +72,17 @@ pub fn read<T: Shape>(source: &Source, document: &Document, findings: &mut Findi
             cut(&root, &error, &mut cuts);
         }
         if round == 0 && findings.0.len() == before {
-            findings.at(Code::WrongValue, source, root.span, error.to_string(), "in this document", "");
+            // What the schema takes and the type does not: `1000.0` for a whole number.
+            let help = "write whole numbers in plain digits";
+            findings.at(Code::WrongValue, source, root.span, "a value here cannot be read", "in this document", help);
         }
         root = root.without(&cuts, &mut holes).filter(|_| !cuts.is_empty())?;
     }
     None
 }
+
+/// Unknown keys that are told of one mapping.
+const MOST_KEYS: usize = 100;
 
 /// Lists of destinations that may be empty in this way: they select nothing.
 const MAY_BE_NULL: &[&str] = &["toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities"];
@@ -117,6 +124,10 @@ fn cut(root: &Node, error: &ValidationError<'_>, cuts: &mut HashSet<*const Node>
     let gone = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let holder = root.find(&path);
+            if unexpected.len() > MOST_KEYS {
+                cuts.extend(holder.map(std::ptr::from_ref));
+                return;
+            }
             cuts.extend(unexpected.iter().filter_map(|key| holder?.get(key)).map(std::ptr::from_ref));
             return;
         }
@@ -138,7 +149,11 @@ fn report<T: Shape>(source: &Source, root: &Node, error: &ValidationError<'_>, f
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let Some(holder) = root.find(&path) else { return };
-            for key in unexpected {
+            if let Some(more) = unexpected.len().checked_sub(MOST_KEYS).filter(|more| *more > 0) {
+                let message = format!("{more} more unknown keys in {name}");
+                findings.at(Code::UnknownKey, source, span, message, "in this mapping", "");
+            }
+            for key in unexpected.iter().take(MOST_KEYS) {
                 let at = holder.key_span(key).unwrap_or(span);
                 let advice = misplaced::advice::<T>(root, &path, key);
                 let message = format!("unknown key `{}` in {name}", key.escape_default());

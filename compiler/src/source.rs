@@ -61,6 +61,13 @@ impl Source {
         (line + 1, before.chars().count() + 1)
     }
 
+    /// Bytes of the longest of the lines that are shown for a span: its own, the one before and the one after.
+    pub fn widest_line_at(&self, span: Span) -> usize {
+        let (first, last) = (self.line(span.start).saturating_sub(1), self.line(span.end.max(span.start)) + 1);
+        let start = |line: usize| self.lines().get(line).copied().unwrap_or(self.text.len());
+        (first..=last).map(|line| start(line + 1) - start(line)).max().unwrap_or(0)
+    }
+
     /// The span; or, where it lies behind all that is written, the last line that has something.
     pub fn within(&self, span: Span) -> Span {
         let body = self.text.trim_end();

@@ -33,7 +33,7 @@ pub enum Kind {
 pub struct Document {
     /// Its value.
     pub root: Rc<Node>,
-    /// Plain words that YAML 1.1 reads as booleans and YAML 1.2 as texts, keys among them.
+    /// Plain words that readers take for different values, keys among them.
     pub ambiguous: Vec<(Span, String)>,
 }
 
@@ -52,6 +52,9 @@ impl Document {
 const DEPTH: usize = 64;
 /// Values in one document, aliases counted each time they are used.
 const WEIGHT: usize = 4_000_000;
+
+/// Documents that cannot be read, and characters that may not stand there, that are told of one text.
+const STOPS: usize = 100;
 
 /// A step from a node to a child.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,16 @@ impl Node {
             Kind::Sequence(items) => items,
             _ => &[],
         }
+    }
+
+    /// Whether it has keys.
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.kind, Kind::Mapping(_))
+    }
+
+    /// Whether it has elements.
+    pub fn is_sequence(&self) -> bool {
+        matches!(self.kind, Kind::Sequence(_))
     }
 
     /// The text of a string.
@@ -202,8 +215,13 @@ fn check_characters(source: &Source, findings: &mut Findings) -> bool {
     if text.is_ascii() && !text.bytes().any(|b| b.is_ascii_control() && !matches!(b, b'\n' | b'\r' | b'\t')) {
         return clean;
     }
+    let mut told = 0;
     for (at, c) in text.char_indices() {
         if let Some(what) = ambiguous(c) {
+            told += 1;
+            if told > STOPS {
+                break;
+            }
             if at == 0 && c == '\u{feff}' {
                 continue;
             }
@@ -225,13 +243,14 @@ pub fn parse(source: &Source, findings: &mut Findings) -> Vec<Document> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let offset = text.len() - body.len();
     let mut documents = Vec::new();
-    let mut from = 0;
+    let (mut from, mut stops) = (0, 0);
     // What stands behind a document that cannot be read is read all the same.
-    while let Some(rest) = body.get(from..) {
+    while let Some(rest) = body.get(from..).filter(|_| stops < STOPS) {
+        stops += 1;
         let places = Places::new(rest, offset + from);
         let parser = Parser::new_from_str(rest);
         let (anchors, ambiguous) = (HashMap::new(), Vec::new());
-        let mut reader = Reader { source, findings, places, parser, anchors, ambiguous, weight: 0, at: 0 };
+        let mut reader = Reader { source, findings, places, parser, anchors, ambiguous, weight: 0, at: 0, begun: false };
         if reader.documents(&mut documents) {
             break;
         }
@@ -287,6 +306,8 @@ struct Reader<'a> {
     weight: usize,
     /// How far the text has been read.
     at: usize,
+    /// A document has begun.
+    begun: bool,
 }
 
 /// The text cannot be read on; it has been reported.
@@ -297,7 +318,13 @@ impl<'a> Reader<'a> {
     fn documents(&mut self, documents: &mut Vec<Document>) -> bool {
         loop {
             match self.next() {
-                Ok((Event::DocumentStart(_), _)) => {
+                Ok((Event::DocumentStart(explicit), span)) => {
+                    if !explicit && self.begun {
+                        // kubectl parts documents by `---` alone, and reads the first of what is left in one.
+                        let message = "a document begins without `---` before it";
+                        self.findings.at(Code::Syntax, self.source, span, message, "here", "write `---` between documents");
+                    }
+                    self.begun = true;
                     self.anchors.clear();
                     self.weight = 0;
                     let Ok((event, span)) = self.next() else { return false };
@@ -371,7 +398,7 @@ impl<'a> Reader<'a> {
         }
         let (anchor, tag, kind, span, weight) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                if style == ScalarStyle::Plain && is_old_boolean(&text) {
+                if style == ScalarStyle::Plain && (is_old_boolean(&text) || is_odd_number(&text)) {
                     self.ambiguous.push((span, text.to_string()));
                 }
                 let value = if style == ScalarStyle::Plain { resolve(&text) } else { Value::String(text.into_owned()) };
@@ -441,13 +468,14 @@ impl<'a> Reader<'a> {
     fn mapping(&mut self, depth: usize) -> Result<(Vec<(String, Span, Rc<Node>)>, Span, usize), Stop> {
         let mut pairs: Vec<(String, Span, Rc<Node>)> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
-        let mut merged: Vec<(Span, Rc<Node>)> = Vec::new();
+        let mut merged: Option<(Span, Rc<Node>)> = None;
         let mut weight = 1;
         loop {
             let (key, key_span, plain) = match self.next()? {
                 (Event::MappingEnd, end) => {
-                    for (span, value) in merged {
-                        self.merge(&mut pairs, span, &value);
+                    if let Some((span, value)) = merged {
+                        let have = pairs.iter().map(|(key, _, _)| key.clone()).collect();
+                        self.merge(&mut pairs, have, span, &value);
                     }
                     return Ok((pairs, end, weight));
                 }
@@ -464,8 +492,19 @@ impl<'a> Reader<'a> {
             let value = self.node(event, span, depth + 1)?;
             weight += value.weight;
             if key == "<<" && plain {
-                merged.push((key_span, value));
+                // kubectl goes by the order of writing: a `<<` overrides what stands before it, and the last one counts. Others
+                // do not. Only what all read alike is read.
+                if merged.is_some() || !pairs.is_empty() {
+                    let message = "`<<` stands behind other keys: readers disagree on which of them counts";
+                    let help = "write one `<<`, as the first key; a list takes several: `<<: [*a, *b]`";
+                    self.findings.at(Code::DuplicateKey, self.source, key_span, message, "here", help);
+                } else {
+                    merged = Some((key_span, value));
+                }
                 continue;
+            }
+            if plain && !matches!(resolve(&key), Value::String(_)) {
+                self.ambiguous.push((key_span, key.clone()));
             }
             // Few keys are compared one by one, many are looked up.
             let twice = if pairs.len() < 16 { pairs.iter().any(|(k, _, _)| *k == key) } else { !seen.insert(key.clone()) };
@@ -483,21 +522,20 @@ impl<'a> Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The keys of a `<<` (yaml.org/type/merge.html), as kubectl takes them: what stands in the mapping itself counts first, then
-    /// the mappings of the list in their order.
-    fn merge(&mut self, pairs: &mut Vec<(String, Span, Rc<Node>)>, span: Span, value: &Node) {
-        match &value.kind {
-            Kind::Mapping(more) => {
-                let have: HashSet<String> = pairs.iter().map(|(key, _, _)| key.clone()).collect();
-                pairs.extend(more.iter().filter(|(key, _, _)| !have.contains(key)).cloned());
-            }
-            Kind::Sequence(items) if items.iter().all(|item| matches!(item.kind, Kind::Mapping(_))) => {
-                items.iter().for_each(|item| self.merge(pairs, span, item));
-            }
-            _ => {
+    /// The keys of a `<<` (yaml.org/type/merge.html): what stands in the mapping itself counts first, then the mappings of the list
+    /// in their order.
+    fn merge(&mut self, pairs: &mut Vec<(String, Span, Rc<Node>)>, mut have: HashSet<String>, span: Span, value: &Node) {
+        let mappings = match &value.kind {
+            Kind::Sequence(items) => items.iter().map(Rc::as_ref).collect(),
+            _ => vec![value],
+        };
+        for mapping in mappings {
+            let Kind::Mapping(more) = &mapping.kind else {
                 let message = "`<<` takes the keys of other mappings";
                 self.findings.at(Code::WrongType, self.source, span, message, "no mapping follows", "write `<<: *anchor`");
-            }
+                return;
+            };
+            pairs.extend(more.iter().filter(|(key, _, _)| have.insert(key.clone())).cloned());
         }
     }
 }
@@ -511,6 +549,20 @@ fn trimmed(text: &str, span: Span) -> Span {
 /// A boolean for YAML 1.1 (yaml.org/type/bool.html), a text for YAML 1.2.
 fn is_old_boolean(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off")
+}
+
+/// A number that readers take for different ones, or for a text: `010` is eight in YAML 1.1 (yaml.org/type/int.html), ten in 1.2.
+fn is_odd_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let mut bytes = digits.bytes();
+    match (bytes.next(), bytes.next()) {
+        (Some(b'0'), Some(b'0'..=b'9' | b'_')) => digits.bytes().all(|b| b.is_ascii_digit() || b == b'_'),
+        (Some(b'0'), Some(b'x' | b'o' | b'b' | b'X' | b'O' | b'B')) => {
+            digits[2..].bytes().all(|b| b.is_ascii_hexdigit() || b == b'_')
+        }
+        (Some(b'0'..=b'9'), Some(_)) => digits.contains('_') && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_'),
+        _ => false,
+    }
 }
 
 /// A plain scalar by YAML 1.2's core schema.

@@ -3,6 +3,8 @@
 
 use fqdn_image::name::is_plain;
 use fqdn_image::{Image, Pattern, WireName};
+use fqdnc::diagnostic::Findings;
+use fqdnc::source::Source;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -319,4 +321,39 @@ fn every_byte_in_every_place() {
         }
     }
     assert_eq!(wrong, 0);
+}
+
+/// What is wrong many times is told some times, in a time that grows with the text, whatever the lines are long.
+#[test]
+fn many_mistakes_and_long_lines_are_told_in_time() {
+    let head =
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n  endpointSelector: {}\n  egress:\n";
+    let many = |n: usize, one: &dyn Fn(usize) -> String| (0..n).map(one).collect::<String>();
+    let long = "x".repeat(100_000);
+    for (what, text) in [
+        ("documents that cannot be read", many(20_000, &|_| "---\né: @x\n".into())),
+        ("merges in one mapping", format!("{head}  - {{{}toCIDR: []}}\n", many(20_000, &|_| "<<: {}, ".into()))),
+        (
+            "mappings in one merge",
+            format!("{head}  - {{<<: [{}{{}}], toCIDR: []}}\n", many(20_000, &|i| format!("{{a{i}: 1}}, "))),
+        ),
+        ("unknown keys", format!("{head}  - {{toCIDR: []}}\n{}", many(100_000, &|i| format!("  k{i}: 1\n")))),
+        ("characters", format!("{head}  - {{}} # {}\n", "\u{2028}".repeat(50_000))),
+        (
+            "a mistake behind a long line",
+            format!("{head}  - {{toCIDR: [192.0.2.0/24], x{long}: 1, toPorts: [{{ports: [{{port: 443}}]}}]}}\n"),
+        ),
+        ("wrong types", format!("{head}  - toCIDR: [{}]\n", many(20_000, &|i| format!("{i}, ")))),
+    ] {
+        let start = std::time::Instant::now();
+        let source = Source::new("x", text);
+        let mut findings = Findings::default();
+        let profile = fqdnc::load_profile(None, &mut findings).unwrap();
+        let compiled = fqdnc::compile(&[source], &profile, "default", &mut findings);
+        findings.sort();
+        assert!(compiled.is_none() && findings.refused(), "{what}");
+        let shown: usize = findings.0.iter().take(200).map(|finding| finding.human(false).len()).sum();
+        assert!(shown < 4_000_000, "{what}: {shown} bytes");
+        assert!(start.elapsed().as_secs() < 20, "{what}: {:?}", start.elapsed());
+    }
 }

@@ -14,21 +14,24 @@ pub struct Labels(BTreeMap<String, String>);
 impl Labels {
     /// Reads `k=v,...`; a key without a source is Kubernetes' (`k8s:`), the namespace's label is added.
     pub fn parse(text: &str, namespace: &str) -> Result<Self, String> {
-        Self::of_object(text, Some(namespace))
+        let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+        let pairs = parts
+            .map(|pair| pair.split_once('=').ok_or_else(|| format!("`{}` is no label: write key=value", pair.escape_default())));
+        Self::of(pairs.collect::<Result<Vec<_>, _>>()?, Some(namespace))
     }
 
-    /// The same of an object that may be in no namespace.
-    pub fn of_object(text: &str, namespace: Option<&str>) -> Result<Self, String> {
+    /// The labels of an object that may be in no namespace.
+    pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, namespace: Option<&str>) -> Result<Self, String> {
         let mut labels = BTreeMap::new();
-        for pair in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is no label: write key=value"))?;
+        for (key, value) in pairs {
+            let wrong = |what: &str, text: &str, why: String| format!("label {what} `{}`: {why}", text.escape_default());
             let key = if split_source(key).0.is_some() { key.to_owned() } else { format!("k8s:{key}") };
-            check_word(key.split_once(':').map_or(key.as_str(), |(_, k)| k)).map_err(|e| format!("label key `{key}`: {e}"))?;
+            check_word(key.split_once(':').map_or(key.as_str(), |(_, k)| k)).map_err(|why| wrong("key", &key, why))?;
             if !value.is_empty() {
-                check_word(value).map_err(|e| format!("label value `{value}`: {e}"))?;
+                check_word(value).map_err(|why| wrong("value", value, why))?;
             }
             if labels.insert(key.clone(), value.to_owned()).is_some() {
-                return Err(format!("label `{key}` is given twice"));
+                return Err(format!("label `{}` is given twice", key.escape_default()));
             }
         }
         labels.extend(namespace.map(|namespace| (format!("k8s:{NAMESPACE}"), namespace.to_owned())));
@@ -149,6 +152,16 @@ impl Selector {
     pub fn missing_keys<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter_map(|requirement| match requirement {
             Requirement::In(key, _) | Requirement::Exists(key) if labels.values(key).next().is_none() => Some(key.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Keys that it wants absent, or of other values, and of which these labels say nothing.
+    pub fn forbids_unknown<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter_map(|requirement| match requirement {
+            Requirement::NotIn(key, _) | Requirement::DoesNotExist(key) if labels.values(key).next().is_none() => {
+                Some(key.as_str())
+            }
             _ => None,
         })
     }

@@ -1,6 +1,6 @@
 //! Destinations: names, addresses, and the endpoints that mean the resolvers.
 
-use super::{At, Check, namespace_values};
+use super::{At, Check, Sure, namespace_values};
 use crate::addresses::{AddressSet, Cidr};
 use crate::diagnostic::Code;
 use crate::dns_ports::DnsPorts;
@@ -51,7 +51,7 @@ impl Check<'_> {
             return self.endpoints(at, endpoints);
         }
         if let Some(names) = &rule.to_entities {
-            let addresses = self.entities(at, names)?;
+            let addresses = self.entities(at, names, true)?;
             if names.iter().any(|name| name == "world" || name == "all") {
                 self.dns_elsewhere(at, "toEntities", ports);
             }
@@ -77,8 +77,8 @@ impl Check<'_> {
     pub(crate) fn each_kind(&mut self, at: At<'_>, rule: &EgressRule) {
         let _ = rule.to_fqdns.as_ref().and_then(|names| self.patterns(at.key("toFQDNs"), names));
         let _ = self.addresses(at, rule.to_cidr.as_deref(), rule.to_cidr_set.as_deref());
-        let _ = rule.to_endpoints.as_ref().and_then(|endpoints| self.resolvers(at.key("toEndpoints"), endpoints));
-        let _ = rule.to_entities.as_ref().and_then(|names| self.entities(at, names));
+        let _ = rule.to_endpoints.as_ref().and_then(|endpoints| self.resolvers(at.key("toEndpoints"), endpoints, Sure::Yes));
+        let _ = rule.to_entities.as_ref().and_then(|names| self.entities(at, names, true));
     }
 
     /// Whether all of these are addresses of the profile's resolvers, whose answers teach.
@@ -101,7 +101,8 @@ impl Check<'_> {
         }
     }
 
-    pub(crate) fn entities(&mut self, at: At<'_>, names: &[String]) -> Option<Vec<AddressSet>> {
+    /// `allows`: what is not known here stays unreachable; what is denied must be known.
+    pub(crate) fn entities(&mut self, at: At<'_>, names: &[String], allows: bool) -> Option<Vec<AddressSet>> {
         let list = at.key("toEntities");
         let mut out = Vec::new();
         let mut good = true;
@@ -139,7 +140,8 @@ impl Check<'_> {
                     self.say(Code::Entity, at, span, message, "not in the profile", help);
                     good = false;
                 }
-                EntityError::Inside => self.inside(at, span),
+                EntityError::Inside if allows => self.inside(at, span),
+                EntityError::Inside => self.deny_inside(at, span),
             }
         }
         good.then_some(out)
@@ -179,7 +181,7 @@ impl Check<'_> {
         if endpoints.is_empty() {
             return Some(self.or_nothing(at, "toEndpoints", true, Destination::Nowhere));
         }
-        let (mask, inside) = self.resolvers(list, endpoints)?;
+        let (mask, inside) = self.resolvers(list, endpoints, Sure::Yes)?;
         if inside && !self.profile.leaves_inside() {
             self.inside(at, at.name("toEndpoints"));
         }
@@ -187,7 +189,7 @@ impl Check<'_> {
     }
 
     /// The resolver entries that some endpoint selector means, and whether one of them means something else.
-    pub(crate) fn resolvers(&mut self, list: At<'_>, endpoints: &[LabelSelector]) -> Option<(u32, bool)> {
+    pub(crate) fn resolvers(&mut self, list: At<'_>, endpoints: &[LabelSelector], sure: Sure) -> Option<(u32, bool)> {
         let mut mask = 0u32;
         let mut inside = false;
         for (i, endpoint) in endpoints.iter().enumerate() {
@@ -198,17 +200,39 @@ impl Check<'_> {
                     None => Requirement::Exists(format!("k8s:{NAMESPACE}")),
                 });
             }
-            let hits = self.resolvers_of(&selector);
+            let hits = match sure {
+                Sure::Yes => self.resolvers_meant(list.index(i), &selector),
+                Sure::Not => self.resolvers_of(&selector, Sure::Not),
+            };
             inside |= hits == 0;
             mask |= hits;
         }
         Some((mask, inside))
     }
 
-    /// The resolver entries whose pods a selector means.
-    pub(crate) fn resolvers_of(&self, selector: &Selector) -> u32 {
+    /// The resolver entries whose pods a selector means. A profile lists some of their labels: what must be absent may be there.
+    pub(crate) fn resolvers_of(&self, selector: &Selector, sure: Sure) -> u32 {
         let all = self.profile.resolvers.iter().enumerate();
-        all.filter(|(_, resolver)| selector.selects(&resolver.labels)).fold(0, |mask, (n, _)| mask | 1 << n)
+        let hits = all.filter(|(_, resolver)| {
+            selector.selects(&resolver.labels)
+                && (sure == Sure::Not || selector.forbids_unknown(&resolver.labels).next().is_none())
+        });
+        hits.fold(0, |mask, (n, _)| mask | 1 << n)
+    }
+
+    /// Those that are surely meant; of others it is told why they are not taken.
+    pub(crate) fn resolvers_meant(&mut self, at: At<'_>, selector: &Selector) -> u32 {
+        let mask = self.resolvers_of(selector, Sure::Yes);
+        let unsure = self.profile.resolvers.iter().find_map(|resolver| {
+            let key = selector.selects(&resolver.labels).then(|| selector.forbids_unknown(&resolver.labels).next()).flatten()?;
+            Some(key.strip_prefix("k8s:").unwrap_or(key).escape_default().to_string())
+        });
+        if let Some(key) = unsure {
+            let message = format!("whether the DNS service is meant hangs on its label `{key}`, which the profile does not list");
+            let help = "select it by labels that it has, or list them all in the profile";
+            self.say(Code::InCluster, at, at.head(), message, "not taken for it", help);
+        }
+        mask
     }
 
     pub(crate) fn addresses(
@@ -293,6 +317,9 @@ impl Check<'_> {
                 return None;
             }
         };
+        if groups.is_empty() && self.sets.some_refused() {
+            return None; // it may be one of those
+        }
         if groups.is_empty() {
             let text = entry.cidr_group_ref.as_deref().map_or_else(String::new, |name| format!(" `{}`", name.escape_default()));
             let message = format!("no CiliumCIDRGroup{text} that is meant stands in what was given");
@@ -405,12 +432,17 @@ impl Check<'_> {
     }
 }
 
+/// A text that means one host: a wildcard would be more than what was written.
+fn is_host(text: &str) -> bool {
+    text.contains('.') && !text.contains('*')
+}
+
 /// What to write instead of a text that is no pattern, and the text as it may be meant.
 fn instead(text: &str, error: &PatternError) -> (String, Option<String>) {
     let said = |help: &str| (help.to_owned(), None);
     if let Some((_, rest)) = text.split_once("://") {
         let host = rest.split(['/', ':', '?']).next().unwrap_or("").to_owned();
-        return ("write the host alone: names are judged, not URLs".into(), Some(host).filter(|host| !host.is_empty()));
+        return ("write the host alone: names are judged, not URLs".into(), Some(host).filter(|host| is_host(host)));
     }
     if let Ok(std::net::IpAddr::V6(_)) = text.parse() {
         return (format!("an address: write `toCIDR: [\"{text}/128\"]`"), None);
@@ -429,7 +461,7 @@ fn instead(text: &str, error: &PatternError) -> (String, Option<String>) {
         PatternError::Character(' ', _) => (format!("write \"{}\"", text.trim().escape_default()), Some(text.trim().to_owned())),
         PatternError::Character('/', _) => {
             let host = text.split('/').next().unwrap_or("");
-            ("names are judged, not paths".into(), Some(host.to_owned()).filter(|host| !host.is_empty()))
+            ("names are judged, not paths".into(), Some(host.to_owned()).filter(|host| is_host(host)))
         }
         PatternError::Character(c, _) if !c.is_ascii() => said("write an international name in its xn-- form"),
         _ => said(""),

@@ -134,8 +134,14 @@ impl Check<'_> {
                 return None;
             }
         };
+        let is_name = !port.port.bytes().all(|b| b.is_ascii_digit());
         let high = match port.end_port.unwrap_or(0) {
             0 => low,
+            _ if is_name => {
+                let span = at.key("endPort").node.span;
+                self.say(Code::BadRange, at, span, "endPort beside a port by name", "no range", "write the first port's number");
+                return None;
+            }
             end => match u16::try_from(end).ok().filter(|end| *end >= low) {
                 Some(high) => high,
                 None => {

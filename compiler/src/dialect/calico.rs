@@ -267,7 +267,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &CalicoRule) -> Option<Vec<O
                     place.head(),
                     "several kinds of destination",
                     "in this rule",
-                    "write a rule for each",
+                    "all of them would have to hold: leave this policy to the CNI",
                 );
                 return None;
             }

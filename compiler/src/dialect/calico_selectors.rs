@@ -6,7 +6,7 @@ use super::expression as language;
 use super::namespace_label;
 use super::ordered::To;
 use crate::addresses::Cidr;
-use crate::check::{At, Check};
+use crate::check::{At, Check, Sure};
 use crate::diagnostic::Code;
 use crate::sets::Set;
 use fqdn_image::Pattern;
@@ -71,6 +71,16 @@ pub(super) fn subjects(check: &mut Check<'_>, at: At<'_>, spec: &Spec) -> Option
     Some(subjects)
 }
 
+fn is_negative(requirement: &Requirement) -> bool {
+    matches!(requirement, Requirement::NotIn(..) | Requirement::DoesNotExist(_))
+}
+
+/// Only pods bear this label of Calico's own: no set can be meant.
+fn means_pods_alone(selector: &Selector) -> bool {
+    let key = "k8s:projectcalico.org/orchestrator";
+    selector.requirements().any(|r| matches!(r, Requirement::In(k, _) | Requirement::Exists(k) if k == key))
+}
+
 /// The selectors of a destination.
 struct Meant {
     /// Of objects in no namespace, if those can be meant.
@@ -90,7 +100,18 @@ impl Meant {
         }
         let own = |name: &String| Requirement::In(format!("k8s:{NAMESPACE}"), [name.clone()].into());
         let namespaces = match written {
-            Some(_) => expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?,
+            Some(_) => {
+                let namespaces = expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?;
+                // To Calico what is in no namespace satisfies it, and of labels of namespaces only the name is known here.
+                if namespaces.iter().flat_map(Selector::requirements).any(is_negative) {
+                    let message = "a negative condition on namespaces: objects in none satisfy it, too";
+                    let help = "say which namespaces are meant: `projectcalico.org/name in {...}`";
+                    let span = at.key("namespaceSelector").node.span;
+                    check.say(Code::Unsupported, at, span, message, "not known here", help);
+                    return None;
+                }
+                namespaces
+            }
             None => vec![check.namespace.iter().map(own).collect()],
         };
         let with = |object: &Selector, of: &Selector| object.requirements().chain(of.requirements()).cloned().collect();
@@ -127,21 +148,35 @@ pub(super) fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool)
         check.say(Code::Unsupported, at, at.key("namespaceSelector").node.span, message, "not known here", help);
         return None;
     }
+    if sets.is_empty() && check.sets.some_refused() {
+        return None; // it may be one of those
+    }
+    if sets.is_empty() && !allow && meant.in_some.is_some() && !meant.objects.iter().all(means_pods_alone) {
+        let message = "what this denies may be a kept set that was not given";
+        let help = "give the files of its sets, too, or select pods alone: `&& projectcalico.org/orchestrator == 'k8s'`";
+        check.say(Code::Unsupported, at, at.key("selector").node.span, message, "not known here", help);
+        return None;
+    }
     if sets.is_empty() && meant.in_some.is_none() {
         let message = "no set of what was given is meant";
         let help = "give the file of the GlobalNetworkSet, too";
         check.say(Code::Unsupported, at, at.key("selector").node.span, message, "not known here", help);
         return None;
     }
-    let mask = meant.in_some.iter().flatten().fold(0, |mask, selector| mask | check.resolvers_of(selector));
     let cidrs: Vec<Cidr> = sets.iter().flat_map(|set| set.cidrs.iter().copied()).collect();
     let names: Vec<Pattern> = sets.iter().flat_map(|set| set.names.iter().cloned()).collect();
+    let some_set = !sets.is_empty();
+    let of_pods = |selector: &Selector| match allow {
+        true => check.resolvers_meant(at, selector),
+        false => check.resolvers_of(selector, Sure::Not),
+    };
+    let mask = meant.in_some.iter().flatten().map(of_pods).fold(0, |mask, more| mask | more);
     let mut out = Vec::new();
     out.extend((!cidrs.is_empty()).then_some(To::Cidrs(cidrs)));
     out.extend((!names.is_empty()).then_some(To::Names(names)));
     out.extend((mask != 0).then_some(To::Resolvers(mask)));
     // What allows a set or the resolvers says enough; a denial may mean workloads as well.
-    if meant.in_some.is_some() && (!allow || (sets.is_empty() && mask == 0)) {
+    if meant.in_some.is_some() && (!allow || (!some_set && mask == 0)) {
         out.push(To::Inside);
     }
     Some(out)

@@ -191,7 +191,7 @@ fn peer_of(check: &mut Check<'_>, at: At<'_>, peer: &Peer, listed: &mut Vec<Patt
             let own = check.namespace.clone().filter(|_| namespaces.is_none());
             let mut selector = check.pods_of_namespaces(pods, namespaces)?;
             own.into_iter().for_each(|own| selector.require(Requirement::In(format!("k8s:{NAMESPACE}"), [own].into())));
-            match check.resolvers_of(&selector) {
+            match check.resolvers_meant(at, &selector) {
                 0 => {
                     if !check.profile.leaves_inside() {
                         check.inside(at, at.head());

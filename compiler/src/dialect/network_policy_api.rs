@@ -244,7 +244,7 @@ fn rule_of(check: &mut Check<'_>, at: At<'_>, rule: &EgressRule) -> Option<Vec<O
                 good = false;
             }
             (None, None, None, 1) => match pods_of(check, place, peer.namespaces.as_ref(), peer.pods.as_ref()) {
-                Some(selector) => check.pods_meant(&selector, allow).into_iter().for_each(push),
+                Some(selector) => check.pods_meant(place, &selector, allow).into_iter().for_each(push),
                 None => good = false,
             },
             _ => {

@@ -69,6 +69,16 @@ impl OrderedRule {
         if self.ports.is_empty() { [all(Cidr::ALL_V4), all(Cidr::ALL)] } else { [false; 2] }
     }
 
+    fn opens_resolvers(&self, mask: u32) -> bool {
+        self.allow && matches!(self.to, To::Resolvers(had) if had & mask == mask)
+    }
+
+    /// Whether every port of the other rule is one of this.
+    fn has_ports_of(&self, other: &OrderedRule) -> bool {
+        let within = |b: &Ports| self.ports.iter().any(|a| a.proto == b.proto && a.low <= b.low && b.high <= a.high);
+        self.ports.is_empty() || (!other.ports.is_empty() && other.ports.iter().all(within))
+    }
+
     /// Whether some packet may match both.
     fn meets(&self, other: &OrderedRule) -> bool {
         let overlap = |a: &Ports, b: &Ports| a.proto == b.proto && a.low <= b.high && b.low <= a.high;
@@ -170,11 +180,9 @@ impl Check<'_> {
                 continue; // the end of the list, or its first half
             }
             if let To::Resolvers(mask) = rule.to
-                && rules[..i]
-                    .iter()
-                    .any(|earlier| earlier.allow && matches!(earlier.to, To::Resolvers(had) if had & mask == mask))
+                && rules[..i].iter().any(|earlier| earlier.opens_resolvers(mask) && earlier.has_ports_of(rule))
             {
-                continue; // a rule before it allows them already
+                continue; // a rule before it allows all that it denies
             }
             if let Some(earlier) = rules[..i].iter().find(|earlier| earlier.allow && earlier.meets(rule)) {
                 let (line, _) = at.source.line_column(earlier.span.start);
