@@ -3,7 +3,7 @@
 //! ```text
 //! texts --read--> Policy --lower--> Rules --plan--> Tables --encode--> bytes
 //!   yaml: text -> tree with spans        eval: the reference, on Rules
-//!   schema: tree -> document             automaton: patterns -> states
+//!   shape: tree -> document              automaton: patterns -> states
 //!   check: document -> policy
 //! ```
 //!
