@@ -388,13 +388,14 @@ impl Check<'_> {
         } else if let Some(endpoints) = &rule.to_endpoints {
             let (resolvers, _) = self.resolvers(at.key("toEndpoints"), endpoints, Sure::Not)?;
             if resolvers != 0 {
-                let help = "leave out the rule that allows them";
+                let help =
+                    "leave the policy to the CNI, or leave the DNS service out by a label of its own: `k8s-app NotIn [kube-dns]`";
                 self.say(
                     Code::Unsupported,
                     at,
                     at.name("toEndpoints"),
                     "the resolvers cannot be denied",
-                    "means the DNS service",
+                    "may mean the DNS service",
                     help,
                 );
             } else {

@@ -4,7 +4,7 @@
 //! `schema::shapes`, a folder in golden/accept.
 
 pub mod calico;
-mod calico_selectors;
+pub(crate) mod calico_selectors;
 pub mod eks;
 pub mod expression;
 pub mod gke;

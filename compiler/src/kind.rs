@@ -153,10 +153,17 @@ const NO_POLICY: &[(&str, &[&str])] = &[
 const POLICY_GROUPS: &[&str] =
     &["cilium.io", "policy.networking.k8s.io", "projectcalico.org", "crd.projectcalico.org", "networking.k8s.aws", "k8s.ovn.org"];
 
+/// The kind of a document that stands in a list.
+fn listed(item: &Node) -> Option<&str> {
+    match item.get("apiVersion") {
+        Some(_) => item.get("kind").and_then(Node::str),
+        None => item.items().iter().find_map(|item| listed(item)),
+    }
+}
+
 /// What a document says that it is.
 pub(crate) fn kind_of(root: &Node) -> Kind {
-    if let Some(item) = root.items().iter().find(|item| item.get("apiVersion").is_some() && item.get("kind").is_some()) {
-        let kind = item.get("kind").and_then(Node::str).unwrap_or("");
+    if let Some(kind) = root.items().iter().find_map(|item| listed(item)) {
         let message = format!("a list of documents, `{}` among them", kind.escape_default());
         return Kind::Refused(Code::UnknownKind, message, "write them apart, with `---` between, or as `kind: List`".into());
     }
@@ -169,7 +176,9 @@ pub(crate) fn kind_of(root: &Node) -> Kind {
         }
         return Kind::Other;
     };
-    if kind == "List" || (kind.ends_with("List") && root.get("items").is_some()) {
+    // Whatever has documents as its `items` is a list to kubectl.
+    let holds = root.get("items").is_some_and(|items| items.items().iter().any(|item| listed(item).is_some()));
+    if kind == "List" || (kind.ends_with("List") && root.get("items").is_some()) || holds {
         return Kind::List;
     }
     if let Some(door) = DOORS.iter().find(|door| door.group == group && door.kind == kind) {
@@ -183,6 +192,10 @@ pub(crate) fn kind_of(root: &Node) -> Kind {
     }
     if let Some((_, _, help)) = FOREIGN.iter().find(|(g, k, _)| *g == group && *k == kind) {
         return Kind::Refused(Code::Unsupported, format!("`{kind}` of {group} cannot be compiled"), (*help).to_owned());
+    }
+    if version.is_empty() && DOORS.iter().any(|door| door.kind == kind) {
+        let message = format!("`{}` without `apiVersion`", kind.escape_default());
+        return Kind::Refused(Code::UnknownVersion, message, "add `apiVersion:`".into());
     }
     // A group that is spelt almost like one of policies.
     let near = |known: &&&str| (1..=3).contains(&schema::distance(group, known));

@@ -4,6 +4,7 @@
 use crate::addresses::Cidr;
 use crate::check::{At, Check, Scope};
 use crate::diagnostic::{Code, Findings, Severity};
+use crate::dialect::calico_selectors::is_own;
 use crate::dialect::names;
 use crate::document::Metadata;
 use crate::kind::{self, Dialect, Kind};
@@ -195,12 +196,17 @@ pub(crate) fn read(
         Some(of) => format!("{kind} {of}/{}", metadata.name),
         None => format!("{kind} {}", metadata.name),
     };
-    // What Calico puts on a set itself counts over what is written.
     let own = [("projectcalico.org/kind", kind), ("projectcalico.org/name", metadata.name.as_str())];
     let own = own.into_iter().filter(|_| dialect == Dialect::NetworkSet);
-    let written = metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
-    let pairs: Vec<(&str, &str)> = own.chain(written.filter(|(key, _)| !key.starts_with("projectcalico.org/"))).collect();
+    let written = || metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+    let pairs: Vec<(&str, &str)> = own.chain(written()).collect();
     let name_at = document.root.get("metadata").and_then(|m| m.get("name")).map_or(document.root.span, |n| n.span);
+    // Else whoever writes a set could say what only its cluster says of it.
+    if let Some((key, _)) = written().find(|(key, _)| is_own(key) || key.contains(':')) {
+        let message = format!("`{}` is a label that a cluster gives, and no object its own", key.escape_default());
+        findings.at(Code::BadLabel, source, name_at, message, "in this set", "call it otherwise");
+        return None;
+    }
     let labels = match Labels::of(pairs, of.as_deref()) {
         Ok(labels) => labels,
         Err(why) => {

@@ -40,9 +40,14 @@ pub struct Document {
 impl Document {
     /// The items of a list, each as a document of its own.
     pub(crate) fn items(&self) -> impl Iterator<Item = Document> {
-        self.root.get("items").map(Node::items).unwrap_or_default().iter().map(|item| {
-            let inside = |span: &Span| item.span.start <= span.start && span.end <= item.span.end;
-            let ambiguous = self.ambiguous.iter().filter(|(span, _)| inside(span)).cloned().collect();
+        let items = self.root.get("items").map(Node::items).unwrap_or_default();
+        items.iter().map(|item| {
+            // An alias brings in what stands elsewhere in the document.
+            let mut spans = HashSet::new();
+            if !self.ambiguous.is_empty() {
+                item.spans(&mut spans);
+            }
+            let ambiguous = self.ambiguous.iter().filter(|(span, _)| spans.contains(span)).cloned().collect();
             Document { root: Rc::clone(item), ambiguous }
         })
     }
@@ -87,6 +92,22 @@ impl Node {
         match &self.kind {
             Kind::Sequence(items) => items.get(index).map(Rc::as_ref),
             _ => None,
+        }
+    }
+
+    /// Where its scalars and keys stand.
+    fn spans(&self, found: &mut HashSet<Span>) {
+        match &self.kind {
+            Kind::Scalar(_) => {
+                found.insert(self.span);
+            }
+            Kind::Sequence(items) => items.iter().for_each(|item| item.spans(found)),
+            Kind::Mapping(pairs) => {
+                for (_, key, value) in pairs {
+                    found.insert(*key);
+                    value.spans(found);
+                }
+            }
         }
     }
 
@@ -324,6 +345,20 @@ impl<'a> Reader<'a> {
                         let message = "a document begins without `---` before it";
                         self.findings.at(Code::Syntax, self.source, span, message, "here", "write `---` between documents");
                     }
+                    let line = self.source.text.get(span.start..).and_then(|rest| rest.lines().next()).unwrap_or("");
+                    let behind = line.strip_prefix("---").map_or("", str::trim_start);
+                    if !behind.is_empty() && !behind.starts_with('#') {
+                        // kubectl parts documents at lines that hold `---` and nothing else.
+                        let message = "something stands behind `---`";
+                        self.findings.at(
+                            Code::Syntax,
+                            self.source,
+                            span,
+                            message,
+                            "on this line",
+                            "begin the document on the next line",
+                        );
+                    }
                     self.begun = true;
                     self.anchors.clear();
                     self.weight = 0;
@@ -513,7 +548,7 @@ impl<'a> Reader<'a> {
             }
             if twice {
                 let message = format!("the key `{}` stands twice", key.escape_default());
-                self.findings.at(Code::DuplicateKey, self.source, key_span, message, "again here", "remove one of them");
+                self.findings.at(Code::DuplicateKey, self.source, key_span, message, "again here", "keep the one that is meant");
                 continue;
             }
             pairs.push((key, key_span, value));

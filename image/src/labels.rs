@@ -156,6 +156,20 @@ impl Selector {
         })
     }
 
+    /// Whether an object may be selected that bears these labels and others of which nothing is known; `unsure`: of this key not
+    /// even the value given is certain.
+    pub fn may_select(&self, labels: &Labels, unsure: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => {
+                let mut have = labels.values(key).peekable();
+                unsure(key) || have.peek().is_none() || have.any(|value| values.contains(value))
+            }
+            Requirement::NotIn(key, values) => unsure(key) || !labels.values(key).any(|v| values.contains(v)),
+            Requirement::Exists(_) => true,
+            Requirement::DoesNotExist(key) => labels.values(key).next().is_none(),
+        })
+    }
+
     /// Keys that it wants absent, or of other values, and of which these labels say nothing.
     pub fn forbids_unknown<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter_map(|requirement| match requirement {

@@ -11,7 +11,7 @@ use crate::schema;
 use crate::sets::Set;
 use crate::source::Span;
 use fqdn_image::Pattern;
-use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
+use fqdn_image::labels::{Labels, NAMESPACE, Requirement, Selector};
 use fqdn_image::pattern::PatternError;
 
 impl Check<'_> {
@@ -212,12 +212,14 @@ impl Check<'_> {
 
     /// The resolver entries whose pods a selector means. A profile lists some of their labels: what must be absent may be there.
     pub(crate) fn resolvers_of(&self, selector: &Selector, sure: Sure) -> u32 {
+        // The cluster's name is a guess where the profile does not list it.
+        let is_guess = |key: &str| key.ends_with("io.cilium.k8s.policy.cluster");
+        let means = |labels: &Labels| match sure {
+            Sure::Yes => selector.selects(labels) && selector.forbids_unknown(labels).next().is_none(),
+            Sure::Not => selector.may_select(labels, is_guess),
+        };
         let all = self.profile.resolvers.iter().enumerate();
-        let hits = all.filter(|(_, resolver)| {
-            selector.selects(&resolver.labels)
-                && (sure == Sure::Not || selector.forbids_unknown(&resolver.labels).next().is_none())
-        });
-        hits.fold(0, |mask, (n, _)| mask | 1 << n)
+        all.filter(|(_, resolver)| means(&resolver.labels)).fold(0, |mask, (n, _)| mask | 1 << n)
     }
 
     /// Those that are surely meant; of others it is told why they are not taken.
@@ -308,6 +310,14 @@ impl Check<'_> {
         let (key, groups): (_, Vec<&Set>) = match (&entry.cidr_group_ref, &entry.cidr_group_selector) {
             (Some(name), None) => ("cidrGroupRef", self.sets.cidr_groups().filter(|set| set.name == *name).collect()),
             (None, Some(selector)) => {
+                let keys = selector.match_labels.iter().flatten().map(|(key, _)| key);
+                let mut keys = keys.chain(selector.match_expressions.iter().flatten().map(|expression| &expression.key));
+                if let Some(key) = keys.find(|key| key.contains(':')) {
+                    let message = format!("`{}` names a source of labels, and a group has none", key.escape_default());
+                    let span = at.name("cidrGroupSelector");
+                    self.say(Code::BadLabel, at, span, message, "selects nothing", "write the key alone");
+                    return None;
+                }
                 let selector = self.selector(at.key("cidrGroupSelector"), selector)?;
                 ("cidrGroupSelector", self.sets.cidr_groups().filter(|set| selector.selects(&set.labels)).collect())
             }

@@ -12,9 +12,11 @@ use crate::sets::Set;
 use fqdn_image::Pattern;
 use fqdn_image::labels::{NAMESPACE, Requirement, Selector};
 
-/// What Calico puts on workloads itself, and nobody here does.
-fn is_own(key: &str) -> bool {
-    ["projectcalico.org/", "pcns.", "pcsa."].iter().any(|prefix| key.starts_with(prefix))
+/// What Calico puts on objects itself, and nobody here does; and what namespaces' labels are called here, which Calico does not
+/// know.
+pub(crate) fn is_own(key: &str) -> bool {
+    let prefixes = ["projectcalico.org/", "pcns.", "pcsa.", "io.cilium.k8s.", NAMESPACE];
+    prefixes.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// What a label of a namespace is called here.
@@ -93,7 +95,7 @@ struct Meant {
 
 impl Meant {
     fn read(check: &mut Check<'_>, at: At<'_>, to: &Entity) -> Option<Self> {
-        let objects = expression(check, at, "selector", &to.selector, &|key| Some(destination_label(key)))?;
+        let objects = expression(check, at, "selector", &to.selector, &destination_label)?;
         let written = to.namespace_selector.as_deref().map(str::trim).filter(|text| !text.is_empty());
         if written == Some("global()") {
             return Some(Meant { in_none: Some(objects.clone()), in_some: None, objects });
@@ -103,7 +105,8 @@ impl Meant {
             Some(_) => {
                 let namespaces = expression(check, at, "namespaceSelector", &to.namespace_selector, &of_namespace)?;
                 // To Calico what is in no namespace satisfies it, and of labels of namespaces only the name is known here.
-                if namespaces.iter().flat_map(Selector::requirements).any(is_negative) {
+                let asks_nothing = |of: &Selector| of.requirements().next().is_none() && written != Some("all()");
+                if namespaces.iter().any(|of| asks_nothing(of) || of.requirements().any(is_negative)) {
                     let message = "a negative condition on namespaces: objects in none satisfy it, too";
                     let help = "say which namespaces are meant: `projectcalico.org/name in {...}`";
                     let span = at.key("namespaceSelector").node.span;
@@ -153,7 +156,7 @@ pub(super) fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool)
     }
     if sets.is_empty() && !allow && meant.in_some.is_some() && !meant.objects.iter().all(means_pods_alone) {
         let message = "what this denies may be a kept set that was not given";
-        let help = "give the files of its sets, too, or select pods alone: `&& projectcalico.org/orchestrator == 'k8s'`";
+        let help = "give the files of its sets, too; `&& projectcalico.org/orchestrator == 'k8s'` denies pods alone";
         check.say(Code::Unsupported, at, at.key("selector").node.span, message, "not known here", help);
         return None;
     }
@@ -182,10 +185,12 @@ pub(super) fn meant(check: &mut Check<'_>, at: At<'_>, to: &Entity, allow: bool)
     Some(out)
 }
 
-/// What a label of destinations is called here: what Calico puts on them keeps its name.
-fn destination_label(key: &str) -> String {
+/// What a label of destinations is called here: of what Calico puts on them itself, some keep their names.
+fn destination_label(key: &str) -> Option<String> {
     match key {
-        "projectcalico.org/namespace" => format!("k8s:{NAMESPACE}"),
-        key => format!("k8s:{key}"),
+        "projectcalico.org/namespace" => Some(format!("k8s:{NAMESPACE}")),
+        "projectcalico.org/kind" | "projectcalico.org/name" | "projectcalico.org/orchestrator" => Some(format!("k8s:{key}")),
+        key if is_own(key) => None,
+        key => Some(format!("k8s:{key}")),
     }
 }

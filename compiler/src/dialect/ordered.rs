@@ -197,8 +197,15 @@ impl Check<'_> {
                 To::Anywhere => out.deny.push(Deny { to: AddressSet::everywhere(&[]).to_vec(), ports: rule.ports.clone() }),
                 To::Inside => self.deny_inside(at, rule.span),
                 To::Resolvers(_) => {
-                    let help = "allow them before it, or leave out the rule that allows them";
-                    self.say(Code::Unsupported, at, rule.span, "the resolvers cannot be denied", "means the DNS service", help);
+                    let help = "leave the policy to the CNI, or leave the DNS service out by a label of its own";
+                    self.say(
+                        Code::Unsupported,
+                        at,
+                        rule.span,
+                        "the resolvers cannot be denied",
+                        "may mean the DNS service",
+                        help,
+                    );
                     good = false;
                 }
                 To::Names(_) => {
