@@ -58,7 +58,9 @@ fn programs(node: &Node, object: &[u8]) -> Programs {
         program.load()?;
         let pin = node.pins.path(&format!("programs/bench-{name}"));
         program.pin(&pin).unwrap();
-        Ok(bpfsys::obj_get(&pin).unwrap())
+        let open = bpfsys::obj_get(&pin).unwrap();
+        fs::remove_file(&pin).unwrap(); // nothing of others stays in the loader's folder
+        Ok(open)
     };
     let (egress, ingress) = (load("fqdn_egress").unwrap(), load("fqdn_ingress").unwrap());
     Programs { egress, ingress, _ebpf: ebpf }
