@@ -167,6 +167,11 @@ fn the_same_in_other_words() {
             web("  egress: [{toFQDNs: [{matchName: a.b}]}]"),
             policy("renamed", "matchLabels: {app: web}", "  egress: [{toFQDNs: [{matchName: A.B.}]}]"),
         ),
+        (
+            "denial at a DNS port, where names reach nothing",
+            ports("{port: \"53\", protocol: TCP}").replace("egress: [", "egressDeny: [{toCIDR: [\"fd00::7/128\"]}]\n  egress: ["),
+            ports("{port: \"53\", protocol: TCP}"),
+        ),
         ("prefixes", web("  egress: [{toCIDR: [10.0.0.0/24]}]"), web("  egress: [{toCIDR: [10.0.0.0/25, 10.0.0.128/25]}]")),
     ] {
         let (differs, widens, text) = diff(case, &old, &new, None);

@@ -334,6 +334,9 @@ impl Reads<'_, '_> {
             if grant.usage != REACH {
                 return vec![(0, u128::MAX)];
             }
+            if !self.reaches_at(&self.to.ports[&grant.ports], atom) {
+                continue;
+            }
             if kind(self.to, grant) == abi::KIND_NAMES {
                 ranges.extend(learned_anywhere(self.to));
             } else {
@@ -341,6 +344,14 @@ impl Reads<'_, '_> {
             }
         }
         merged(ranges, Vec::new())
+    }
+
+    /// Whether some port of the set in the atom is no DNS port: at one nothing is reached.
+    fn reaches_at(&self, set: &[PortRange], (proto, low, high): Atom) -> bool {
+        let is_dns = |port: u16| [6, 17].contains(&proto) && self.to.image.dns_ports().any(|dns| dns == port);
+        let free = |low: u16, high: u16| (low..=high).any(|port| !is_dns(port));
+        let inside = |range: &PortRange| range.proto == proto && range.low <= high && low <= range.high;
+        if set.is_empty() { free(low, high) } else { set.iter().any(|r| inside(r) && free(r.low.max(low), r.high.min(high))) }
     }
 
     fn addresses(&self, grant: &Plain, base: &Baseline<'_>, atoms: Vec<Atom>) -> Vec<(Vec<Atom>, Option<String>)> {
