@@ -103,11 +103,11 @@ pub(crate) fn advice<T: Shape>(root: &Node, path: &[Step<'_>], key: &str) -> Adv
     if let Some(way) = way_to(schema, Some(schema), key) {
         return said(&format!("it belongs in `{way}`"));
     }
-    let refused: Vec<&str> = here.into_iter().take(12).collect();
-    if refused.is_empty() {
+    let keys: Vec<&str> = here.into_iter().take(12).collect();
+    if keys.is_empty() {
         return said("nothing here enforces it: leave this policy to the CNI, or say it in keys that are known");
     }
-    said(&format!("nothing here enforces it; the keys are: {}", refused.join(", ")))
+    said(&format!("nothing here enforces it; the keys are: {}", keys.join(", ")))
 }
 
 /// Of words that are equally near, nobody knows which is meant.

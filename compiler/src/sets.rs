@@ -121,7 +121,8 @@ impl Sets {
         sets
     }
 
-    /// Whether one of the input could not be read: it may be the one that is missed.
+    /// Whether one of the input could not be read: it may be the one that is missed. INVARIANT: it has been refused where it was
+    /// read as a document, so nothing is compiled, and nobody needs to be told again.
     pub(crate) fn some_refused(&self) -> bool {
         self.refused
     }

@@ -79,9 +79,9 @@ pub struct Port {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Peer {
-    /// Pods: left to the CNI.
+    /// Pods: the resolvers' are known here, others are left to the CNI.
     pub pod_selector: Option<LabelSelector>,
-    /// Namespaces: left to the CNI.
+    /// Of which namespaces; none = the policy's own.
     pub namespace_selector: Option<LabelSelector>,
     /// A prefix.
     pub ip_block: Option<IpBlock>,
